@@ -1,0 +1,118 @@
+# Blackout's own commands. "make" alone lists them; the program itself is
+# bin/blackout, built anew by every target that needs it (a second when nothing
+# changed).
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+#= release of Longhorn that the cluster gets
+LONGHORN ?= v1.7.2
+#= checkout of longhorn-manager to run in place of that release's manager
+LONGHORN_MANAGER_SRC ?=
+#= where images come from: auto, registry or module
+IMAGES ?= auto
+#= name of the cluster that "make cluster" makes: blackout-<CLUSTER>
+CLUSTER ?= lab
+#= nodes of that cluster: control planes
+CONTROL_PLANES ?= 1
+#= nodes of that cluster: workers
+WORKERS ?= 2
+#= Longhorn volumes in that cluster
+VOLUMES ?= 4
+#= set to 1: doctor prints JSON
+JSON ?=
+#= set to 1: clean also stops the container engine, if Blackout started it
+ENGINE ?=
+#= flags for go test, such as -count=1 or -race
+TESTFLAGS ?=
+#= flags for the Ginkgo suite, such as -ginkgo.focus=smoke
+E2E_ARGS ?=
+#= time after which the Ginkgo suite gives up and cleans up
+E2E_SUITE_TIMEOUT ?= 80m
+#= time after which go test kills the suite
+E2E_TIMEOUT ?= 85m
+#= directory that test-e2e writes results to
+RESULTS ?= results
+
+# The suite and the program read these from the environment.
+export LONGHORN_MANAGER_SRC
+
+bin := bin/blackout
+request := --longhorn '$(LONGHORN)' --images '$(IMAGES)'
+
+##@ Start here
+
+.PHONY: help
+help: ## list the targets and variables
+	@awk ' \
+		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z0-9-]+:.*## / { name = $$0; sub(/:.*/, "", name); text = $$0; sub(/.*## /, "", text); printf "  make %-16s %s\n", name, text } \
+		/^#= / { text = substr($$0, 4) } \
+		/^[A-Z0-9_]+ \?=/ { variable[++n] = sprintf("  %-21s %s%s", $$1, text, $$3 == "" ? "" : " (default " $$3 ")") } \
+		END { print "\nVariables: make cluster WORKERS=3"; for (i = 1; i <= n; i++) print variable[i] } \
+	' $(MAKEFILE_LIST)
+
+.PHONY: doctor
+doctor: build ## say what this machine lacks and how to get it; JSON=1 for machines
+	@exec $(bin) doctor $(if $(JSON),--json)
+
+##@ Clusters
+
+.PHONY: engine
+engine: build ## make sure a container engine answers; root on Debian gets one
+	@exec $(bin) engine
+
+.PHONY: images
+images: build ## build or pull the images of LONGHORN, and nothing else
+	@exec $(bin) images $(request)
+
+.PHONY: cluster
+cluster: build ## make a kind cluster with a healthy Longhorn in it
+	@exec $(bin) cluster $(request) --name '$(CLUSTER)' --control-planes '$(CONTROL_PLANES)' --workers '$(WORKERS)' --volumes '$(VOLUMES)'
+
+.PHONY: clean
+clean: build ## remove what any run left, alive or killed; ENGINE=1 stops the engine too
+	@exec $(bin) clean $(if $(ENGINE),--engine)
+
+##@ Tests
+
+.PHONY: test
+test: test-unit test-podnet ## run the unit tests; no cluster, no root
+
+.PHONY: test-unit
+test-unit: go ## run the unit tests of the root module only
+	env -u BLACKOUT_E2E go test $(TESTFLAGS) ./...
+
+.PHONY: test-podnet
+test-podnet: go ## run the unit tests of the nodes' pod network only
+	cd fixtures/kubernetes && go test $(TESTFLAGS) ./podnet/...
+
+.PHONY: test-e2e
+test-e2e: go ## run the Ginkgo suite on kind (slow: up to 80 minutes from nothing)
+	BLACKOUT_E2E=1 LONGHORN='$(LONGHORN)' IMAGES='$(IMAGES)' RESULTS='$(abspath $(RESULTS))' \
+		go test ./e2e -run TestE2E -count=1 -timeout '$(E2E_TIMEOUT)' -v -args \
+		-ginkgo.timeout='$(E2E_SUITE_TIMEOUT)' $(E2E_ARGS)
+
+##@ Code
+
+.PHONY: build
+build: go ## compile bin/blackout
+	@go build -o $(bin) ./e2e/cmd/blackout
+
+.PHONY: lint
+lint: go ## run golangci-lint, actionlint, shellcheck and shfmt
+	@scripts/lint.sh
+
+.PHONY: vet-kubernetes
+vet-kubernetes: go ## run go vet over fixtures/kubernetes (slow: compiles Kubernetes)
+	cd fixtures/kubernetes && go vet ./...
+
+.PHONY: fmt
+fmt: go ## format Go and shell
+	bin=$$(scripts/tools.sh) && "$$bin/golangci-lint" fmt && "$$bin/shfmt" -f .ci e2e fixtures scripts | xargs "$$bin/shfmt" -w
+
+.PHONY: go
+go:
+	@command -v go >/dev/null || { echo "go is not in PATH: install Go, version $$(sed -n 's/^go //p' go.mod) or newer (go.dev/doc/install)" >&2; exit 1; }

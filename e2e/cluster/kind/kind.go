@@ -1,0 +1,291 @@
+// Package kind makes clusters with kind's own Go library.
+package kind
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/e2e-framework/klient"
+	"sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
+	kindcluster "sigs.k8s.io/kind/pkg/cluster"
+	"sigs.k8s.io/kind/pkg/log"
+
+	"blackout/e2e/cluster"
+	"blackout/e2e/engine"
+	"blackout/e2e/scenario"
+	"blackout/e2e/workspace"
+)
+
+// networkEnv is kind's only way to name a network, see kind's
+// pkg/cluster/internal/providers/docker/provider.go.
+const networkEnv = "KIND_EXPERIMENTAL_DOCKER_NETWORK"
+
+// Mount is a directory of this machine that a node sees.
+type Mount struct {
+	HostPath      string
+	ContainerPath string
+}
+
+// Spec is the cluster's shape.
+type Spec struct {
+	// Run is the run's id; the cluster is called by it.
+	Run           string
+	ControlPlanes int
+	Workers       int
+	NodeImage     string
+	// Mounts by node, as NodeNames calls them.
+	Mounts map[string][]Mount
+	// Constrained hosts cannot give a node every capability (see
+	// engine.MissingCapabilities): kubelet and containerd are told to live
+	// without.
+	Constrained bool
+}
+
+// Name of the cluster and of its network.
+func (s Spec) Name() string { return workspace.NamePrefix + s.Run }
+
+// NodeNames lists the names that kind will give the nodes, control planes
+// first.
+func (s Spec) NodeNames() []string {
+	var names []string
+	add := func(count int, role cluster.Role) {
+		for i := 1; i <= count; i++ {
+			name := s.Name() + "-" + string(role)
+			if i > 1 {
+				name = fmt.Sprintf("%s%d", name, i)
+			}
+			names = append(names, name)
+		}
+	}
+	add(s.ControlPlanes, cluster.ControlPlane)
+	add(s.Workers, cluster.Worker)
+	return names
+}
+
+// Config is what kind is asked for.
+func (s Spec) Config() (*v1alpha4.Cluster, error) {
+	if s.ControlPlanes < 1 || s.Workers < 0 {
+		return nil, fmt.Errorf("a cluster of %d control planes and %d workers is impossible: at least one control plane", s.ControlPlanes, s.Workers)
+	}
+	config := &v1alpha4.Cluster{Name: s.Name()}
+	if s.Constrained {
+		config.FeatureGates = map[string]bool{"KubeletInUserNamespace": true}
+		config.ContainerdConfigPatches = []string{
+			"[plugins.\"io.containerd.grpc.v1.cri\"]\n  restrict_oom_score_adj = true\n",
+		}
+	}
+	known := map[string]bool{}
+	for i, name := range s.NodeNames() {
+		known[name] = true
+		node := v1alpha4.Node{Role: v1alpha4.WorkerRole, Image: s.NodeImage}
+		if i < s.ControlPlanes {
+			node.Role = v1alpha4.ControlPlaneRole
+		}
+		for _, mount := range s.Mounts[name] {
+			node.ExtraMounts = append(node.ExtraMounts, v1alpha4.Mount{
+				HostPath: mount.HostPath, ContainerPath: mount.ContainerPath, Propagation: v1alpha4.MountPropagationBidirectional,
+			})
+		}
+		config.Nodes = append(config.Nodes, node)
+	}
+	for name := range s.Mounts {
+		if !known[name] {
+			return nil, fmt.Errorf("mounts are given for node %q, but the nodes are %s", name, strings.Join(s.NodeNames(), ", "))
+		}
+	}
+	return config, nil
+}
+
+// Provider implements cluster.Provider.
+type Provider struct {
+	spec      Spec
+	engine    *engine.Engine
+	workspace workspace.Workspace
+	timeouts  scenario.Timeouts
+	note      func(format string, args ...any)
+	kind      *kindcluster.Provider
+}
+
+// New checks the shape; nothing is made before Create. note takes what kind is
+// doing, a line a call.
+func New(spec Spec, e *engine.Engine, ws workspace.Workspace, t scenario.Timeouts, note func(string, ...any)) (*Provider, error) {
+	if _, err := spec.Config(); err != nil {
+		return nil, err
+	}
+	option := kindcluster.ProviderWithDocker()
+	if e.Name == "podman" {
+		option = kindcluster.ProviderWithPodman()
+	}
+	return &Provider{
+		spec: spec, engine: e, workspace: ws, timeouts: t, note: note,
+		kind: kindcluster.NewProvider(option, kindcluster.ProviderWithLogger(logger{note})),
+	}, nil
+}
+
+// Kubeconfig of the cluster: private, in the run's directory.
+func (p *Provider) Kubeconfig() string {
+	return filepath.Join(p.workspace.Run(p.spec.Run), "kubeconfig")
+}
+
+// Create makes the network and the cluster and waits for its nodes. When it
+// fails or ctx ends, what was made stays for Destroy.
+func (p *Provider) Create(ctx context.Context) (cluster.Cluster, error) {
+	config, err := p.spec.Config()
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(filepath.Dir(p.Kubeconfig()), 0o755); err != nil {
+		return nil, fmt.Errorf("make the run's directory: %w", err)
+	}
+	if err := p.createNetwork(ctx); err != nil {
+		return nil, err
+	}
+	if err := os.Setenv(networkEnv, p.spec.Name()); err != nil {
+		return nil, fmt.Errorf("name the cluster's network: %w", err)
+	}
+	// kind's library knows no context: when ours ends its containers go, which
+	// makes it give up.
+	done := make(chan error, 1)
+	go func() {
+		done <- p.kind.Create(p.spec.Name(),
+			kindcluster.CreateWithV1Alpha4Config(config),
+			kindcluster.CreateWithKubeconfigPath(p.Kubeconfig()),
+			kindcluster.CreateWithWaitForReady(p.timeouts.NodesReady),
+			kindcluster.CreateWithRetain(true), // whoever called decides; logs may be wanted
+			kindcluster.CreateWithDisplayUsage(false),
+			kindcluster.CreateWithDisplaySalutation(false),
+		)
+	}()
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.timeouts.CleanUp)
+		defer cancel()
+		destroyErr := p.Destroy(cleanup)
+		<-done
+		// It may have made one more container before it noticed.
+		return nil, errors.Join(context.Cause(ctx), destroyErr, p.Destroy(cleanup))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("make cluster %s with kind: %w", p.spec.Name(), err)
+	}
+	return p.Open()
+}
+
+// Open connects to the cluster that Create made before, also in another process.
+func (p *Provider) Open() (cluster.Cluster, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", p.Kubeconfig())
+	if err != nil {
+		return nil, fmt.Errorf("read the cluster's kubeconfig: %w", err)
+	}
+	config.Timeout = p.timeouts.APICall
+	client, err := klient.New(config)
+	if err != nil {
+		return nil, fmt.Errorf("connect to cluster %s: %w", p.spec.Name(), err)
+	}
+	return made{name: p.spec.Name(), client: client}, nil
+}
+
+// createNetwork makes the run's own network. kind takes one that is there, but
+// makes its own without a label.
+func (p *Provider) createNetwork(ctx context.Context) error {
+	name := p.spec.Name()
+	found, err := p.engine.Lines(ctx, "network", "ls", "--quiet", "--filter", "name=^"+name+"$")
+	if err != nil || len(found) > 0 {
+		return err
+	}
+	_, err = p.engine.Run(ctx, "network", "create", "--driver", "bridge",
+		"--label", workspace.LabelManaged+"=true", "--label", workspace.LabelRun+"="+p.spec.Run, name)
+	return err
+}
+
+// Destroy implements cluster.Provider.
+func (p *Provider) Destroy(ctx context.Context) error {
+	return Destroy(ctx, p.engine, p.workspace, p.spec.Run)
+}
+
+// Destroy removes a run's nodes with their volumes, its network and its
+// directory, known only by the run's id: whoever made them may be dead.
+func Destroy(ctx context.Context, e *engine.Engine, ws workspace.Workspace, run string) error {
+	name := workspace.NamePrefix + run
+	nodes, err := e.Lines(ctx, "ps", "--all", "--quiet", "--filter", "label="+kindLabel+"="+name)
+	if err != nil {
+		return fmt.Errorf("find the nodes of run %s: %w", run, err)
+	}
+	if len(nodes) > 0 {
+		if _, err := e.Run(ctx, append([]string{"rm", "--force", "--volumes"}, nodes...)...); err != nil {
+			return fmt.Errorf("remove the nodes of run %s: %w", run, err)
+		}
+	}
+	networks, err := e.Lines(ctx, "network", "ls", "--quiet", "--filter", "label="+workspace.LabelRun+"="+run)
+	if err != nil {
+		return fmt.Errorf("find the network of run %s: %w", run, err)
+	}
+	for _, network := range networks {
+		if _, err := e.Run(ctx, "network", "rm", network); err != nil {
+			return fmt.Errorf("remove the network of run %s: %w", run, err)
+		}
+	}
+	_, err = ws.Remove(ws.Run(run))
+	return err
+}
+
+// kindLabel is on every container that kind makes.
+const kindLabel = "io.x-k8s.kind.cluster"
+
+// ExportLogs implements cluster.Provider.
+func (p *Provider) ExportLogs(_ context.Context, dir string) error {
+	if err := p.kind.CollectLogs(p.spec.Name(), dir); err != nil {
+		return fmt.Errorf("collect the logs of %s: %w", p.spec.Name(), err)
+	}
+	return nil
+}
+
+type made struct {
+	name   string
+	client klient.Client
+}
+
+func (c made) Name() string          { return c.name }
+func (c made) Client() klient.Client { return c.client }
+func (c made) Nodes(ctx context.Context) ([]cluster.Node, error) {
+	return cluster.ListNodes(ctx, c.client)
+}
+
+func (c made) Capabilities() cluster.Capabilities {
+	return cluster.Capabilities{CutPower: true, OwnImages: true, Shape: true, Destroy: true}
+}
+
+// logger hands kind's messages on as notes.
+type logger struct{ note func(string, ...any) }
+
+func (l logger) Warn(message string)               { l.write(message) }
+func (l logger) Warnf(format string, args ...any)  { l.write(fmt.Sprintf(format, args...)) }
+func (l logger) Error(message string)              { l.write(message) }
+func (l logger) Errorf(format string, args ...any) { l.write(fmt.Sprintf(format, args...)) }
+func (l logger) V(level log.Level) log.InfoLogger  { return info{l, level == 0} }
+
+func (l logger) write(message string) {
+	if message = strings.TrimSpace(message); message != "" {
+		l.note("kind: %s", message)
+	}
+}
+
+type info struct {
+	logger
+	enabled bool
+}
+
+func (i info) Info(message string) {
+	if i.enabled {
+		i.write(message)
+	}
+}
+
+func (i info) Infof(format string, args ...any) { i.Info(fmt.Sprintf(format, args...)) }
+func (i info) Enabled() bool                    { return i.enabled }

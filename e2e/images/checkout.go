@@ -1,0 +1,122 @@
+package images
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// checkoutSource is another source, with the manager compiled from a directory.
+type checkoutSource struct {
+	Source
+	b   *Builder
+	dir string
+	// describe is what git says of the commit, or "unversioned".
+	describe string
+	dirty    bool
+	// files below dir that are compiled or could be.
+	files []string
+}
+
+// newCheckout looks at the directory before anything is built.
+func newCheckout(b *Builder, rest Source, dir string) (*checkoutSource, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", EnvManagerSource, err)
+	}
+	mod, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("%s=%s holds no go.mod: name the root directory of a longhorn-manager checkout", EnvManagerSource, dir)
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w; make the checkout readable for this user", EnvManagerSource, err)
+	}
+	module, _, _ := strings.Cut(string(mod), "\n")
+	if strings.TrimSpace(module) != "module "+managerPackage {
+		return nil, fmt.Errorf("%s=%s is %q, not longhorn-manager", EnvManagerSource, dir, strings.TrimSpace(module))
+	}
+	c := &checkoutSource{Source: rest, b: b, dir: dir, describe: "unversioned"}
+	return c, c.inspect()
+}
+
+// inspect lists the files and asks git for the commit. A directory without git
+// (a copy, an unpacked archive) is as good, and called unversioned.
+func (c *checkoutSource) inspect() error {
+	git := func(args ...string) (string, error) {
+		cmd := exec.Command("git", append([]string{"-C", c.dir, "-c", "safe.directory=*"}, args...)...)
+		out, err := cmd.Output()
+		return strings.TrimSpace(string(out)), err
+	}
+	if top, err := git("rev-parse", "--show-toplevel"); err == nil && samePath(top, c.dir) {
+		listed, err := git("ls-files", "-z", "--cached", "--others", "--exclude-standard")
+		if err != nil {
+			return fmt.Errorf("list the checkout's files: %w", err)
+		}
+		c.files = strings.FieldsFunc(listed, func(r rune) bool { return r == 0 })
+		if described, err := git("describe", "--always", "--tags"); err == nil {
+			c.describe = described
+		}
+		status, err := git("status", "--porcelain")
+		if err != nil {
+			return fmt.Errorf("read the checkout's state: %w", err)
+		}
+		c.dirty = status != ""
+		return nil
+	}
+	err := filepath.WalkDir(c.dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		relative, err := filepath.Rel(c.dir, path)
+		c.files = append(c.files, relative)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w; make the checkout readable for this user", EnvManagerSource, err)
+	}
+	return nil
+}
+
+func samePath(a, b string) bool {
+	left, leftErr := filepath.EvalSymlinks(a)
+	right, rightErr := filepath.EvalSymlinks(b)
+	return leftErr == nil && rightErr == nil && left == right
+}
+
+// Name implements Source.
+func (c *checkoutSource) Name() string { return "checkout" }
+
+// label is how the checkout is called in image tags and reports.
+func (c *checkoutSource) label() string {
+	label := c.describe
+	if c.dirty {
+		label += "-dirty"
+	}
+	return label
+}
+
+// Manager implements Source. The version tells which release the checkout
+// stands for: Longhorn refuses to start with one that is not semantic.
+func (c *checkoutSource) Manager(ctx context.Context, version string) (Archive, []byte, error) {
+	crds, err := readCRDs(c.dir)
+	if err != nil {
+		return Archive{}, nil, err
+	}
+	p := program{
+		name: "longhorn-manager-checkout", title: "compile longhorn-manager from " + c.dir + " (" + c.label() + ")", usual: 6 * time.Minute,
+		dir: c.dir, packages: []string{"."}, ldflags: managerFlags(version, c.label()), checkout: true,
+		inputs: func(h *hasher) error { return h.files(c.dir, c.files) },
+	}
+	archive, err := c.b.managerArchive(ctx, p, version+"-checkout",
+		Origin{Component: string(Manager), Source: c.Name(), Version: c.label(), Dirty: c.dirty})
+	if err != nil {
+		return Archive{}, nil, fmt.Errorf("longhorn-manager of %s=%s: %w", EnvManagerSource, c.dir, err)
+	}
+	return archive, crds, nil
+}

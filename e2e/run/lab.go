@@ -1,0 +1,229 @@
+package run
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"blackout/e2e/cluster"
+	"blackout/e2e/cluster/kind"
+	"blackout/e2e/engine"
+	"blackout/e2e/images"
+	"blackout/e2e/longhorn"
+	"blackout/e2e/workspace"
+)
+
+// LabSpec says what a lab is made of.
+type LabSpec struct {
+	// Run is the id that everything made bears.
+	Run           string         `json:"run"`
+	Request       images.Request `json:"request"`
+	ControlPlanes int            `json:"controlPlanes"`
+	Workers       int            `json:"workers"`
+	Volumes       int            `json:"volumes"`
+	Replicas      int            `json:"replicas"`
+	VolumeSize    string         `json:"volumeSize"`
+}
+
+// Lab is a cluster with a healthy Longhorn in it.
+type Lab struct {
+	Spec       LabSpec
+	Set        images.Set
+	Cluster    cluster.Cluster
+	Provider   *kind.Provider
+	Longhorn   *longhorn.System
+	VolumeIDs  []string
+	Timings    []images.Timing
+	Kubeconfig string
+}
+
+// record of a lab, in its run's directory.
+type record struct {
+	Spec    LabSpec         `json:"spec"`
+	Node    string          `json:"nodeImage"`
+	Origins []images.Origin `json:"origins"`
+	Ready   bool            `json:"ready"`
+}
+
+const (
+	recordFile   = "lab.json"
+	volumePrefix = "vol"
+	recordMode   = 0o644
+)
+
+// Up makes the lab, or finds the one that stands. What a killed run left of it
+// is removed first; a lab of another shape is never replaced unasked.
+func (h Harness) Up(ctx context.Context, spec LabSpec) (*Lab, error) {
+	size, err := resource.ParseQuantity(spec.VolumeSize)
+	if err != nil {
+		return nil, fmt.Errorf("volume size %q: %w", spec.VolumeSize, err)
+	}
+	release, err := h.Workspace.Lock("run-"+spec.Run, false)
+	if errors.Is(err, workspace.ErrLocked) {
+		return nil, fmt.Errorf("run %q is being made by another process: wait for it, or choose another name", spec.Run)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	e, err := h.Host().Ensure(ctx)
+	if err != nil {
+		return nil, err
+	}
+	builder := h.Builder(e)
+	set, err := builder.Ensure(ctx, spec.Request)
+	if err != nil {
+		return nil, err
+	}
+	lab := &Lab{Spec: spec, Set: set, Timings: builder.Timings}
+	if spec.ControlPlanes > 1 {
+		if err := builder.EnsureLoadBalancer(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if err := h.build(ctx, e, lab, size); err != nil {
+		return nil, err
+	}
+	return lab, nil
+}
+
+// labSteps is how many steps of a lab follow the images.
+const labSteps = 3
+
+func (h Harness) build(ctx context.Context, e *engine.Engine, lab *Lab, size resource.Quantity) error {
+	missing, err := e.MissingCapabilities()
+	if err != nil {
+		return err
+	}
+	h.Progress.Expect(labSteps)
+	const usualCluster = 50 * time.Second
+	step := h.Progress.Step(fmt.Sprintf("kind cluster of %d nodes", lab.Spec.ControlPlanes+lab.Spec.Workers), usualCluster)
+	lab.Provider, err = kind.New(kind.Spec{
+		Run: lab.Spec.Run, ControlPlanes: lab.Spec.ControlPlanes, Workers: lab.Spec.Workers, NodeImage: lab.Set.Node,
+		Constrained: len(missing) > 0,
+	}, e, h.Workspace, h.Timeouts, step.Note)
+	if err != nil {
+		step.Failed()
+		return err
+	}
+	lab.Kubeconfig = lab.Provider.Kubeconfig()
+	stands, err := h.openOrCreate(ctx, e, lab)
+	if err != nil {
+		step.Failed()
+		return err
+	}
+	lab.finish(step.Done, "kind cluster", stands)
+
+	const usualLonghorn = 45 * time.Second
+	step = h.Progress.Step("Longhorn "+lab.Spec.Request.Longhorn+" ready", usualLonghorn)
+	if err := lab.install(ctx, h, step.Note); err != nil {
+		step.Failed()
+		return err
+	}
+	lab.finish(step.Done, "longhorn ready", stands)
+
+	const usualVolumes = 25 * time.Second
+	step = h.Progress.Step(fmt.Sprintf("%d volumes healthy", lab.Spec.Volumes), usualVolumes)
+	if err := lab.attach(ctx, size); err != nil {
+		step.Failed()
+		return err
+	}
+	lab.finish(step.Done, "volumes healthy", stands)
+	return h.writeRecord(lab, true)
+}
+
+func (l *Lab) finish(done func() time.Duration, step string, cached bool) {
+	l.Timings = append(l.Timings, images.Timing{Step: step, Elapsed: done(), Cached: cached})
+}
+
+// openOrCreate tells whether the lab stood already.
+func (h Harness) openOrCreate(ctx context.Context, e *engine.Engine, lab *Lab) (stands bool, err error) {
+	old, err := h.readRecord(lab.Spec.Run)
+	if err != nil {
+		return false, err
+	}
+	if old != nil && old.Ready {
+		if !reflect.DeepEqual(old.Spec, lab.Spec) || old.Node != lab.Set.Node {
+			return false, fmt.Errorf("a lab named %q stands, made of other things (Longhorn %s, image %s): remove it first (make clean) or choose another name",
+				lab.Spec.Run, old.Spec.Request.Longhorn, old.Node)
+		}
+		if lab.Cluster, err = lab.Provider.Open(); err == nil {
+			if _, err = lab.Cluster.Nodes(ctx); err == nil {
+				return true, nil
+			}
+		}
+		h.Progress.Logf("the lab %q was made before but does not answer (%v): making it anew", lab.Spec.Run, err)
+	}
+	if err := kind.Destroy(ctx, e, h.Workspace, lab.Spec.Run); err != nil {
+		return false, err
+	}
+	if err := h.writeRecord(lab, false); err != nil {
+		return false, err
+	}
+	lab.Cluster, err = lab.Provider.Create(ctx)
+	return false, err
+}
+
+func (l *Lab) install(ctx context.Context, h Harness, note func(string, ...any)) (err error) {
+	release := longhorn.Release{
+		Version: l.Set.Longhorn, Manager: l.Set.Manager, InstanceManager: l.Set.InstanceManager, Engine: l.Set.Engine,
+		Placeholder: l.Set.Manager, CRDs: l.Set.CRDs,
+	}
+	if l.Longhorn, err = longhorn.Open(l.Cluster, release, h.Timeouts, note); err != nil {
+		return err
+	}
+	if err := l.Longhorn.Install(ctx); err != nil {
+		return err
+	}
+	return l.Longhorn.WaitReady(ctx, time.Time{})
+}
+
+func (l *Lab) attach(ctx context.Context, size resource.Quantity) (err error) {
+	l.VolumeIDs, err = l.Longhorn.CreateVolumes(ctx, longhorn.VolumeSet{
+		Count: l.Spec.Volumes, Size: size, Replicas: l.Spec.Replicas, NamePrefix: volumePrefix,
+	})
+	if err != nil {
+		return err
+	}
+	return l.Longhorn.WaitVolumesHealthy(ctx, l.VolumeIDs, time.Time{})
+}
+
+func (h Harness) readRecord(run string) (*record, error) {
+	raw, err := os.ReadFile(filepath.Join(h.Workspace.Run(run), recordFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the record of run %s: %w", run, err)
+	}
+	var r record
+	if err := json.Unmarshal(raw, &r); err != nil {
+		// Written by a process that was killed while it wrote: not ready.
+		return nil, nil //nolint:nilerr // an unreadable record is an unfinished run
+	}
+	return &r, nil
+}
+
+func (h Harness) writeRecord(lab *Lab, ready bool) error {
+	raw, err := json.MarshalIndent(record{Spec: lab.Spec, Node: lab.Set.Node, Origins: lab.Set.Origins, Ready: ready}, "", "  ")
+	if err != nil {
+		return fmt.Errorf("write the run's record: %w", err)
+	}
+	dir := h.Workspace.Run(lab.Spec.Run)
+	const dirMode = 0o755
+	if err := os.MkdirAll(dir, dirMode); err != nil {
+		return fmt.Errorf("write the run's record: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, recordFile), raw, recordMode); err != nil {
+		return fmt.Errorf("write the run's record: %w", err)
+	}
+	return nil
+}

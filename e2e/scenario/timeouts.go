@@ -1,0 +1,52 @@
+// Package scenario says what a run does: its types and their limits.
+package scenario
+
+import "time"
+
+// Timeouts holds every wait of the harness. Each is an upper bound: a wait ends
+// as soon as its condition holds.
+type Timeouts struct {
+	// RegistryProbe bounds one question to an image registry. Short, because
+	// without a registry it is lost at the start of every run.
+	RegistryProbe time.Duration
+	// EngineStart is how long a container engine may take until it answers.
+	EngineStart time.Duration
+	// EngineCall bounds one short call to the engine (list, inspect, remove).
+	EngineCall time.Duration
+	// NodesReady is how long kind may wait for all nodes to be Ready.
+	NodesReady time.Duration
+	// ManagersReady covers the manager DaemonSet, its webhooks included.
+	ManagersReady time.Duration
+	// DataPlaneReady covers engine image and instance managers.
+	DataPlaneReady time.Duration
+	// VolumesHealthy covers attaching every volume with all its replicas.
+	VolumesHealthy time.Duration
+	// BackupTargetAvailable covers the object store's pod and Longhorn's poll.
+	BackupTargetAvailable time.Duration
+	// BackupDone covers one snapshot and one small backup.
+	BackupDone time.Duration
+	// APICall bounds one call to the API server.
+	APICall time.Duration
+	// Poll is the pause between two looks at a condition.
+	Poll time.Duration
+	// CleanUp bounds removing one run, after its own context has ended.
+	CleanUp time.Duration
+}
+
+// DefaultTimeouts fit two shared cores, about three times what was measured.
+func DefaultTimeouts() Timeouts {
+	return Timeouts{
+		RegistryProbe:         5 * time.Second,
+		EngineStart:           time.Minute,
+		EngineCall:            time.Minute,
+		NodesReady:            4 * time.Minute,
+		ManagersReady:         4 * time.Minute,
+		DataPlaneReady:        4 * time.Minute,
+		VolumesHealthy:        4 * time.Minute,
+		BackupTargetAvailable: 3 * time.Minute,
+		BackupDone:            3 * time.Minute,
+		APICall:               30 * time.Second,
+		Poll:                  time.Second,
+		CleanUp:               2 * time.Minute,
+	}
+}
