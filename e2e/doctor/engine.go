@@ -75,7 +75,7 @@ func checkNoEngine(c Check, f engineFacts, by caller) Check {
 	case errors.Is(f.err, engine.ErrNone):
 		c.Status, c.Do = Fail, "install docker 20.10 or newer and start it; as root on Debian or Ubuntu make engine does it"
 		if mends {
-			c.Status, c.Do = Warn, "nothing needed: the first run installs Debian's docker.io, or do it now with make engine"
+			c.Status, c.Do = Warn, "nothing needed: the first run installs Debian's docker package, or do it now with make engine"
 		}
 	default:
 		c.Status, c.Do = Unknown, "mend what the engine's client complains of and ask again"

@@ -78,6 +78,7 @@ func checkProcessor(count int, arch string) Check {
 		c.Do = "use a machine of that kind"
 	case count < 1:
 		c.Status, c.Found = Unknown, "the number of CPUs is not known"
+		c.Means, c.Do = "on a single CPU runs may end inconclusive", "check with: nproc"
 	case count < wantedCPUs:
 		c.Status = Warn
 		c.Means = "bounds and time-outs are measured on two CPUs: runs may end inconclusive"

@@ -37,11 +37,12 @@ func MissingCapabilities() []string {
 	return missing
 }
 
-// missingFromMask does the same for a CapBnd line of /proc/PID/status.
-func missingFromMask(mask uint64) []string {
+// missingFromMask does the same for a CapBnd line of /proc/PID/status; the
+// kernel knows capabilities up to the number last.
+func missingFromMask(mask uint64, last int) []string {
 	var missing []string
 	for number, name := range capabilityNames {
-		if mask&(1<<number) == 0 {
+		if number <= last && mask&(1<<number) == 0 {
 			missing = append(missing, name)
 		}
 	}
@@ -60,8 +61,22 @@ func daemonBoundingSet(pid int) ([]string, error) {
 			if err != nil {
 				return nil, fmt.Errorf("read the daemon's capabilities: %w", err)
 			}
-			return missingFromMask(mask), nil
+			return missingFromMask(mask, lastCapability()), nil
 		}
 	}
 	return nil, fmt.Errorf("read the daemon's capabilities: /proc/%d/status has no CapBnd line", pid)
+}
+
+// lastCapability is the highest number that the running kernel knows.
+func lastCapability() int {
+	all := len(capabilityNames) - 1
+	raw, err := os.ReadFile("/proc/sys/kernel/cap_last_cap")
+	if err != nil {
+		return all
+	}
+	last, err := strconv.Atoi(strings.TrimSpace(string(raw)))
+	if err != nil {
+		return all
+	}
+	return last
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -113,15 +114,17 @@ func pidsOf(comm string) ([]int, error) {
 
 func debianLike() bool {
 	release, err := os.ReadFile("/etc/os-release")
-	if err != nil {
-		return false
-	}
-	for line := range strings.Lines(string(release)) {
+	return err == nil && likeDebian(string(release))
+}
+
+// likeDebian reads the text of os-release(5).
+func likeDebian(release string) bool {
+	for line := range strings.Lines(release) {
 		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
 		if key != "ID" && key != "ID_LIKE" {
 			continue
 		}
-		for word := range strings.FieldsSeq(strings.Trim(value, `"`)) {
+		for word := range strings.FieldsSeq(strings.Trim(value, `"'`)) {
 			if word == "debian" || word == "ubuntu" {
 				return true
 			}
@@ -238,16 +241,22 @@ func (h Host) writeConfig(ctx context.Context) (string, error) {
 // it the default: kind has no way to ask for one by name.
 func mergeConfig(existing []byte, runtimePath string) ([]byte, error) {
 	config := map[string]json.RawMessage{}
-	if len(existing) > 0 {
+	if len(bytes.TrimSpace(existing)) > 0 {
 		if err := json.Unmarshal(existing, &config); err != nil {
 			return nil, fmt.Errorf("read %s: %w; mend it first", systemConfig, err)
 		}
+	}
+	if config == nil { // the file says null
+		config = map[string]json.RawMessage{}
 	}
 	runtimes := map[string]json.RawMessage{}
 	if raw, ok := config["runtimes"]; ok {
 		if err := json.Unmarshal(raw, &runtimes); err != nil {
 			return nil, fmt.Errorf("read %s: runtimes: %w; mend it first", systemConfig, err)
 		}
+	}
+	if runtimes == nil {
+		runtimes = map[string]json.RawMessage{}
 	}
 	var err error
 	if runtimes[RuntimeName], err = json.Marshal(map[string]string{"path": runtimePath}); err != nil {

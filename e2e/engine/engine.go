@@ -59,7 +59,7 @@ func Detect(ctx context.Context) (*Engine, error) {
 
 // classify turns what a client printed into one of the package's errors.
 func classify(name string, err error) error {
-	if strings.Contains(err.Error(), "permission denied") {
+	if strings.Contains(strings.ToLower(err.Error()), "permission denied") {
 		return fmt.Errorf("%w: %s says %q; run as root, or add yourself to the %s group and log in again",
 			ErrPermission, name, lastLine(err.Error()), name)
 	}
@@ -79,6 +79,11 @@ func (e *Engine) Run(ctx context.Context, args ...string) (string, error) {
 
 // Pipe is Run with standard input.
 func (e *Engine) Pipe(ctx context.Context, stdin io.Reader, args ...string) (string, error) {
+	out, err := e.call(ctx, stdin, args...)
+	return strings.TrimSpace(out), err
+}
+
+func (e *Engine) call(ctx context.Context, stdin io.Reader, args ...string) (string, error) {
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, e.Name, args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, &stdout, &stderr
@@ -88,12 +93,14 @@ func (e *Engine) Pipe(ctx context.Context, stdin io.Reader, args ...string) (str
 		}
 		return "", fmt.Errorf("%s %s: %w: %s", e.Name, strings.Join(args, " "), err, strings.TrimSpace(stderr.String()))
 	}
-	return strings.TrimSpace(stdout.String()), nil
+	return stdout.String(), nil
 }
 
-// Lines is Run for commands that list one thing a line.
+// Lines is Run for commands that list one thing a line. A line keeps its ends:
+// tabs there are empty fields.
 func (e *Engine) Lines(ctx context.Context, args ...string) ([]string, error) {
-	out, err := e.Run(ctx, args...)
+	out, err := e.call(ctx, nil, args...)
+	out = strings.Trim(out, "\r\n")
 	if err != nil || out == "" {
 		return nil, err
 	}

@@ -2,6 +2,8 @@ package images
 
 import (
 	"archive/tar"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -137,7 +139,7 @@ func (r recipe) image() (v1.Image, error) {
 	return image, nil
 }
 
-// writeArchive writes the images into one tar; layers they share are in it once.
+// writeArchive writes the images into one tar.
 func writeArchive(path string, recipes []recipe) error {
 	images := map[name.Tag]v1.Image{}
 	for _, r := range recipes {
@@ -149,8 +151,93 @@ func writeArchive(path string, recipes []recipe) error {
 			return err
 		}
 	}
-	if err := tarball.MultiWriteToFile(path, images); err != nil {
+	return writeImages(path, images)
+}
+
+// writeImages does what tarball.MultiWriteToFile does, but in a fixed order: the
+// same images make the same archive, to the byte. Layers they share are in it
+// once.
+func writeImages(path string, images map[name.Tag]v1.Image) (err error) {
+	refs := map[name.Reference]v1.Image{}
+	byConfig := map[string]v1.Image{}
+	for tag, image := range images {
+		config, err := image.ConfigName()
+		if err != nil {
+			return fmt.Errorf("read image %s: %w", tag, err)
+		}
+		// Equal images are one, under several names.
+		if _, ok := byConfig[config.String()]; !ok {
+			byConfig[config.String()] = image
+		}
+		refs[tag] = byConfig[config.String()]
+	}
+	manifest, err := tarball.ComputeManifest(refs)
+	if err != nil {
 		return fmt.Errorf("write the image archive: %w", err)
 	}
+	for i := range manifest {
+		slices.Sort(manifest[i].RepoTags)
+	}
+	slices.SortFunc(manifest, func(a, b tarball.Descriptor) int { return slices.Compare(a.RepoTags, b.RepoTags) })
+	out, err := os.Create(path)
+	if err != nil {
+		return fmt.Errorf("write the image archive: %w", err)
+	}
+	defer func() { err = errors.Join(err, out.Close()) }()
+	w := tar.NewWriter(out)
+	seen := map[string]bool{}
+	for _, d := range manifest {
+		if err := writeImage(w, d, byConfig[d.Config], seen); err != nil {
+			return fmt.Errorf("write %s into the image archive: %w", strings.Join(d.RepoTags, ", "), err)
+		}
+	}
+	text, err := json.Marshal(manifest)
+	if err != nil {
+		return fmt.Errorf("write the image archive: %w", err)
+	}
+	if err := writeFile(w, file{path: "manifest.json", content: text, mode: plain}); err != nil {
+		return fmt.Errorf("write the image archive: %w", err)
+	}
+	return w.Close()
+}
+
+// writeImage writes the configuration and those layers that are not in seen.
+func writeImage(w *tar.Writer, d tarball.Descriptor, image v1.Image, seen map[string]bool) error {
+	config, err := image.RawConfigFile()
+	if err != nil {
+		return err
+	}
+	if err := writeFile(w, file{path: d.Config, content: config, mode: plain}); err != nil {
+		return err
+	}
+	layers, err := image.Layers()
+	if err != nil {
+		return err
+	}
+	for i, layer := range layers {
+		if path := d.Layers[i]; !seen[path] {
+			seen[path] = true
+			if err := writeLayer(w, path, layer); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
+}
+
+func writeLayer(w *tar.Writer, path string, layer v1.Layer) error {
+	size, err := layer.Size()
+	if err != nil {
+		return err
+	}
+	content, err := layer.Compressed()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = content.Close() }()
+	if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: path, Mode: plain, Size: size}); err != nil {
+		return err
+	}
+	_, err = io.Copy(w, content)
+	return err
 }

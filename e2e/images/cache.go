@@ -45,7 +45,7 @@ func (b *Builder) once(ctx context.Context, e entry, make func(ctx context.Conte
 		step.Failed()
 		return "", fmt.Errorf("look into the cache: %w", err)
 	}
-	dir, err := os.MkdirTemp(b.Workspace.Tmp(), e.name+"-*")
+	dir, err := os.MkdirTemp(b.Workspace.Tmp(), filepath.Base(final)+"-*")
 	if err != nil {
 		step.Failed()
 		return "", spaceAdvice(fmt.Errorf("%s: %w", e.title, err), b.Workspace)

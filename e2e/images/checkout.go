@@ -8,8 +8,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/mod/modfile"
 )
 
 // checkoutSource is another source, with the manager compiled from a directory.
@@ -37,9 +40,8 @@ func newCheckout(b *Builder, rest Source, dir string) (*checkoutSource, error) {
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w; make the checkout readable for this user", EnvManagerSource, err)
 	}
-	module, _, _ := strings.Cut(string(mod), "\n")
-	if strings.TrimSpace(module) != "module "+managerPackage {
-		return nil, fmt.Errorf("%s=%s is %q, not longhorn-manager", EnvManagerSource, dir, strings.TrimSpace(module))
+	if module := modfile.ModulePath(mod); module != managerPackage {
+		return nil, fmt.Errorf("%s=%s is module %q, not %s", EnvManagerSource, dir, module, managerPackage)
 	}
 	c := &checkoutSource{Source: rest, b: b, dir: dir, describe: "unversioned"}
 	return c, c.inspect()
@@ -50,6 +52,8 @@ func newCheckout(b *Builder, rest Source, dir string) (*checkoutSource, error) {
 func (c *checkoutSource) inspect() error {
 	git := func(args ...string) (string, error) {
 		cmd := exec.Command("git", append([]string{"-C", c.dir, "-c", "safe.directory=*"}, args...)...)
+		// GIT_DIR and its like, which a git hook sets, lead to another tree.
+		cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "GIT_") })
 		out, err := cmd.Output()
 		return strings.TrimSpace(string(out)), err
 	}
@@ -62,7 +66,7 @@ func (c *checkoutSource) inspect() error {
 		if described, err := git("describe", "--always", "--tags"); err == nil {
 			c.describe = described
 		}
-		status, err := git("status", "--porcelain")
+		status, err := git("status", "--porcelain", "--untracked-files=normal")
 		if err != nil {
 			return fmt.Errorf("read the checkout's state: %w", err)
 		}
@@ -70,6 +74,9 @@ func (c *checkoutSource) inspect() error {
 		return nil
 	}
 	err := filepath.WalkDir(c.dir, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.Name() == ".git" {
+			return skipped(entry) // changes with every look at it
+		}
 		if err != nil || entry.IsDir() {
 			return err
 		}
@@ -79,6 +86,14 @@ func (c *checkoutSource) inspect() error {
 	})
 	if err != nil {
 		return fmt.Errorf("%s: %w; make the checkout readable for this user", EnvManagerSource, err)
+	}
+	return nil
+}
+
+// skipped leaves an entry of a walk out, with all that is below it.
+func skipped(entry fs.DirEntry) error {
+	if entry.IsDir() {
+		return fs.SkipDir
 	}
 	return nil
 }

@@ -13,10 +13,10 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"time"
 
 	"blackout/e2e/progress"
-	"blackout/e2e/workspace"
 )
 
 // program is a set of commands that one nested module builds.
@@ -82,7 +82,12 @@ func (b *Builder) goTool(ctx context.Context, step *progress.Step, dir string, c
 func (b *Builder) tool(ctx context.Context, step *progress.Step, dir string, env []string, name string, args ...string) error {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = dir
-	cmd.Env = append(append(os.Environ(), "TMPDIR="+b.Workspace.Tmp(), workspace.EnvRun+"="+buildMark), env...)
+	cmd.Env = append(append(os.Environ(), "TMPDIR="+b.Workspace.Tmp()), b.Workspace.Mark(buildMark)...)
+	cmd.Env = append(cmd.Env, env...)
+	// What the command started ends with it, else Run would wait for that.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = time.Second
 	var tail tailBuffer
 	cmd.Stdout = io.MultiWriter(step.Writer(), &tail)
 	cmd.Stderr = cmd.Stdout

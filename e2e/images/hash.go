@@ -3,6 +3,7 @@ package images
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // keyLength of a key in hexadecimal digits: 64 bits, short enough for a tag.
@@ -85,7 +87,7 @@ func (h *hasher) files(root string, names []string) error {
 		path := filepath.Join(root, name)
 		info, err := os.Lstat(path)
 		switch {
-		case os.IsNotExist(err):
+		case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR): // a file stands where its directory was
 			h.text("absent", name)
 		case err != nil:
 			return fmt.Errorf("hash the inputs: %w", err)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -39,7 +40,11 @@ func (registrySource) Steps() int { return 5 }
 // reference resolves a name the way the engine would, below the mirror if one
 // is set.
 func (s registrySource) reference(repository, tag string) (name.Tag, error) {
-	ref, err := name.NewTag(s.b.RegistryPrefix + repository + ":" + tag)
+	prefix := s.b.RegistryPrefix
+	if prefix != "" && !strings.HasSuffix(prefix, "/") {
+		prefix += "/"
+	}
+	ref, err := name.NewTag(prefix + repository + ":" + tag)
 	if err != nil {
 		return name.Tag{}, fmt.Errorf("name image %s:%s: %w", repository, tag, err)
 	}
@@ -116,10 +121,7 @@ func (s registrySource) pull(ctx context.Context, title string, wanted ...pulled
 	e := entry{dir: s.b.Workspace.Images(), name: string(wanted[0].component), key: archive.Key, title: title, usual: usual}
 	var err error
 	archive.Path, err = s.b.once(ctx, e, func(_ context.Context, _ *progress.Step, tmp string) error {
-		if err := tarball.MultiWriteToFile(tmp, images); err != nil {
-			return fmt.Errorf("pull: %w", err)
-		}
-		return nil
+		return writeImages(tmp, images)
 	})
 	return archive, err
 }

@@ -226,12 +226,13 @@ func TestFeatures(t *testing.T) {
 		"v1.7.0-rc1": {podLabels: true, backupMode: true},
 		"v1.7.2":     {podLabels: true, backupMode: true},
 		"v1.8.1":     {podLabels: true, backupMode: true, defaultResource: true, targetByName: true},
+		"v1.10.0":    {podLabels: true, backupMode: true, defaultResource: true, targetByName: true},
 	} {
 		if got := mustFeatures(t, version); got != want {
 			t.Errorf("%s: %+v, want %+v", version, got, want)
 		}
 	}
-	for _, version := range []string{"", "1.7.2", "v1.5.0", "v1.10.0", "main"} {
+	for _, version := range []string{"", "1.7.2", "v1.5.0", "main"} {
 		_, err := featuresOf(version)
 		if !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), "v1.6, v1.7, v1.8") {
 			t.Errorf("%q: error is %v", version, err)
@@ -247,5 +248,13 @@ func TestReleaseCheck(t *testing.T) {
 	r.Placeholder = ""
 	if err := r.check(); err == nil || !strings.Contains(err.Error(), "Placeholder") {
 		t.Errorf("error is %v", err)
+	}
+}
+
+func TestUntried(t *testing.T) {
+	for version, want := range map[string]bool{"v1.6.0": false, "v1.8.1": false, "v1.9.0": true, "v1.10.0": true} {
+		if got := (Release{Version: version}).Untried(); got != want {
+			t.Errorf("%s: untried is %t, want %t", version, got, want)
+		}
 	}
 }

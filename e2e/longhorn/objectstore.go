@@ -54,8 +54,8 @@ type storeValues struct {
 	Port                                                 int
 }
 
-// InstallObjectStore runs versitygw from an image that has the binary in its
-// path and makes the bucket. Its credentials are random; a store that is already
+// InstallObjectStore runs versitygw from an image whose entrypoint it is
+// and makes the bucket. Its credentials are random; a store that is already
 // there keeps its own.
 func (s *System) InstallObjectStore(ctx context.Context, image string) (*ObjectStore, error) {
 	if image == "" {

@@ -3,7 +3,6 @@ package longhorn
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"golang.org/x/mod/semver"
@@ -24,9 +23,9 @@ type Release struct {
 	CRDs []byte
 }
 
-// SupportedLines are the minor lines that the manifests and the objects created
-// here are right for.
-var SupportedLines = []string{"v1.6", "v1.7", "v1.8"}
+// TriedLines are the minor lines that the manifests and the objects created here
+// were tried with. Newer ones are installed like the newest of them.
+var TriedLines = []string{"v1.6", "v1.7", "v1.8"}
 
 // ErrUnsupported marks a version that nothing here knows how to install.
 var ErrUnsupported = errors.New("longhorn version is not supported")
@@ -41,9 +40,9 @@ type features struct {
 
 func featuresOf(version string) (features, error) {
 	line := semver.MajorMinor(version)
-	if !slices.Contains(SupportedLines, line) {
-		return features{}, fmt.Errorf("%w: %q; choose one of the lines %s, written like v1.7.2",
-			ErrUnsupported, version, strings.Join(SupportedLines, ", "))
+	if line == "" || semver.Compare(line, TriedLines[0]) < 0 {
+		return features{}, fmt.Errorf("%w: %q; choose one of the lines %s or a newer one, written like v1.7.2",
+			ErrUnsupported, version, strings.Join(TriedLines, ", "))
 	}
 	atLeast := func(first string) bool { return semver.Compare(line, first) >= 0 }
 	return features{
@@ -65,4 +64,10 @@ func (r Release) check() error {
 		}
 	}
 	return nil
+}
+
+// Untried tells whether the release is of a line newer than any that the harness
+// was tried with, which a report must say.
+func (r Release) Untried() bool {
+	return semver.Compare(semver.MajorMinor(r.Version), TriedLines[len(TriedLines)-1]) > 0
 }

@@ -3,6 +3,7 @@ package longhorn
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -12,7 +13,7 @@ import (
 const (
 	// sizeStep is what Longhorn rounds a volume's size up to.
 	sizeStep = int64(2 << 20)
-	// dryRunSize is the size of a volume that is never made.
+	// dryRunSizeBytes is the size of a volume that is never made.
 	dryRunSizeBytes = 8 * sizeStep
 
 	frontendBlockDev    = "blockdev" // "" is refused unless the volume is a standby
@@ -192,7 +193,7 @@ func volumesMissing(seen dataPlane, names []string, since time.Time) string {
 func volumeMissing(seen dataPlane, volume Volume, since time.Time) string {
 	if status := volume.Status; status.State != VolumeAttached || status.Robustness != VolumeHealthy {
 		why := condition(status.Conditions, "Scheduled")
-		return fmt.Sprintf("volume %s is %q and %q: %s %s", volume.Name, status.State, status.Robustness, why.Reason, why.Message)
+		return strings.TrimRight(fmt.Sprintf("volume %s is %q and %q: %s %s", volume.Name, status.State, status.Robustness, why.Reason, why.Message), ": ")
 	}
 	readable, found := 0, false
 	for _, engine := range seen.engines {

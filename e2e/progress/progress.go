@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"golang.org/x/sys/unix"
 )
@@ -108,8 +110,21 @@ func (r *Reporter) Step(title string, usual time.Duration) *Step {
 func (s *Step) Note(format string, args ...any) {
 	s.r.mu.Lock()
 	defer s.r.mu.Unlock()
-	s.note = fmt.Sprintf(format, args...)
+	s.note = oneLine(fmt.Sprintf(format, args...))
 }
+
+// oneLine keeps what a tool printed from moving the cursor or changing colors.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, escapes.ReplaceAllString(s, ""))
+}
+
+// escapes are the sequences of ECMA-48 that start with CSI.
+var escapes = regexp.MustCompile(`\x1b\[[0-?]*[ -/]*[@-~]`)
 
 // Writer turns each line written to it into a note: for the output of a
 // compiler that names what it compiles.

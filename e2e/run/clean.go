@@ -36,7 +36,7 @@ func (h Harness) Clean(ctx context.Context, options CleanOptions) (removed []str
 			failures = append(failures, err)
 		}
 	}
-	did(killMarked())
+	did(h.killMarked())
 	e, err := engine.Detect(ctx)
 	switch {
 	case err == nil:
@@ -55,8 +55,8 @@ func (h Harness) Clean(ctx context.Context, options CleanOptions) (removed []str
 	return removed, errors.Join(failures...)
 }
 
-func killMarked() (killed []string, err error) {
-	processes, err := workspace.Marked()
+func (h Harness) killMarked() (killed []string, err error) {
+	processes, err := h.Workspace.Marked()
 	if err != nil {
 		return nil, err
 	}

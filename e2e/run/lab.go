@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -66,6 +67,11 @@ func (h Harness) Up(ctx context.Context, spec LabSpec) (*Lab, error) {
 	if err != nil {
 		return nil, fmt.Errorf("volume size %q: %w", spec.VolumeSize, err)
 	}
+	// Refused now, not after the images are built.
+	shape := kind.Spec{Run: spec.Run, ControlPlanes: spec.ControlPlanes, Workers: spec.Workers}
+	if _, err := shape.Config(); err != nil {
+		return nil, err
+	}
 	release, err := h.Workspace.Lock("run-"+spec.Run, false)
 	if errors.Is(err, workspace.ErrLocked) {
 		return nil, fmt.Errorf("run %q is being made by another process: wait for it, or choose another name", spec.Run)
@@ -93,6 +99,11 @@ func (h Harness) Up(ctx context.Context, spec LabSpec) (*Lab, error) {
 		return nil, err
 	}
 	return lab, nil
+}
+
+// Down removes a run's cluster and everything that belongs to it.
+func (h Harness) Down(ctx context.Context, e *engine.Engine, run string) error {
+	return kind.Destroy(ctx, e, h.Workspace, run)
 }
 
 // labSteps is how many steps of a lab follow the images.
@@ -176,6 +187,9 @@ func (l *Lab) install(ctx context.Context, h Harness, note func(string, ...any))
 	release := longhorn.Release{
 		Version: l.Set.Longhorn, Manager: l.Set.Manager, InstanceManager: l.Set.InstanceManager, Engine: l.Set.Engine,
 		Placeholder: l.Set.Manager, CRDs: l.Set.CRDs,
+	}
+	if release.Untried() {
+		h.Progress.Logf("longhorn %s is newer than the lines this was tried with (%s)", release.Version, strings.Join(longhorn.TriedLines, ", "))
 	}
 	if l.Longhorn, err = longhorn.Open(l.Cluster, release, h.Timeouts, note); err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,9 +23,15 @@ type Process struct {
 	Command string
 }
 
-// Marked lists the processes, this one and its ancestors left out, whose
-// environment holds EnvRun. Processes of other users are invisible.
-func Marked() ([]Process, error) {
+// Mark is the environment of a process that a run starts in this workspace.
+func (w Workspace) Mark(run string) []string {
+	return []string{EnvRun + "=" + run, EnvRoot + "=" + w.Root}
+}
+
+// Marked lists the processes, this one and its ancestors left out, that bear the
+// mark of a run in this workspace: another workspace's are in use by somebody
+// whose lock is not ours. Processes of other users are invisible.
+func (w Workspace) Marked() ([]Process, error) {
 	paths, err := filepath.Glob("/proc/[0-9]*/environ")
 	if err != nil {
 		return nil, fmt.Errorf("list processes: %w", err)
@@ -40,16 +47,42 @@ func Marked() ([]Process, error) {
 		if err != nil {
 			continue // ended meanwhile, or another user's
 		}
-		for entry := range bytes.SplitSeq(environ, []byte{0}) {
-			if run, ok := bytes.CutPrefix(entry, []byte(EnvRun+"=")); ok {
-				cmdline, _ := os.ReadFile(filepath.Join(filepath.Dir(path), "cmdline"))
-				command := strings.TrimSpace(string(bytes.ReplaceAll(cmdline, []byte{0}, []byte{' '})))
-				found = append(found, Process{PID: pid, Run: string(run), Command: command})
-				break
-			}
+		run, root, marked := markIn(environ)
+		if !marked || !w.is(root) {
+			continue
 		}
+		cmdline, _ := os.ReadFile(filepath.Join(filepath.Dir(path), "cmdline"))
+		command := strings.TrimSpace(string(bytes.ReplaceAll(cmdline, []byte{0}, []byte{' '})))
+		found = append(found, Process{PID: pid, Run: run, Command: command})
 	}
 	return found, nil
+}
+
+// markIn reads a process's environment, as /proc tells it.
+func markIn(environ []byte) (run, root string, marked bool) {
+	for entry := range strings.SplitSeq(string(environ), "\x00") {
+		if value, ok := strings.CutPrefix(entry, EnvRun+"="); ok {
+			run, marked = value, true
+		}
+		if value, ok := strings.CutPrefix(entry, EnvRoot+"="); ok {
+			root = value
+		}
+	}
+	return run, root, marked
+}
+
+// is tells whether EnvRoot with that value, or none, leads to this workspace.
+func (w Workspace) is(root string) bool {
+	if root == "" {
+		var err error
+		if root, err = defaultRoot(); err != nil {
+			return false
+		}
+	}
+	if real, err := filepath.EvalSymlinks(root); err == nil {
+		root = real
+	}
+	return filepath.Clean(root) == filepath.Clean(w.Root)
 }
 
 // ancestry is this process and all its parents.
@@ -57,12 +90,10 @@ func ancestry() []int {
 	var pids []int
 	for pid := os.Getpid(); pid > 1; {
 		pids = append(pids, pid)
-		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		fields, err := statFields(pid)
 		if err != nil {
 			break
 		}
-		// The command in parentheses may hold spaces: fields count after it.
-		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 		const parent = 1
 		if pid, err = strconv.Atoi(fields[parent]); err != nil {
 			break
@@ -71,12 +102,40 @@ func ancestry() []int {
 	return pids
 }
 
-// Kill ends the process. One that has ended already is no error.
+// Kill ends the process and returns when it has ended: until then it may still
+// write into what is removed next. One that has ended already is no error.
 func (p Process) Kill() error {
 	if err := syscall.Kill(p.PID, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return fmt.Errorf("kill process %d (%s): %w", p.PID, p.Command, err)
 	}
+	const patience, pause = 10 * time.Second, 5 * time.Millisecond
+	for start := time.Now(); !ended(p.PID); time.Sleep(pause) {
+		if time.Since(start) > patience {
+			return fmt.Errorf("process %d (%s) was killed but has not ended after %s", p.PID, p.Command, patience)
+		}
+	}
 	return nil
+}
+
+// ended is true of a process that is gone or waits for its parent to notice.
+func ended(pid int) bool {
+	fields, err := statFields(pid)
+	return err != nil || fields[0] == "Z" || fields[0] == "X"
+}
+
+// statFields are those of /proc/PID/stat that follow the command, which stands
+// in parentheses and may hold spaces: state, parent and so on.
+func statFields(pid int) ([]string, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return nil, err
+	}
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	const used = 2
+	if len(fields) < used {
+		return nil, fmt.Errorf("/proc/%d/stat holds %q", pid, stat)
+	}
+	return fields, nil
 }
 
 // MountsBelow lists the mount points at or below dir, the deepest first.
@@ -85,9 +144,13 @@ func MountsBelow(dir string) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list mounts: %w", err)
 	}
+	return mountsBelow(string(raw), dir), nil
+}
+
+func mountsBelow(mountinfo, dir string) []string {
 	const mountPoint = 4 // see proc_pid_mountinfo(5)
 	var points []string
-	for line := range strings.Lines(string(raw)) {
+	for line := range strings.Lines(mountinfo) {
 		fields := strings.Fields(line)
 		if len(fields) <= mountPoint {
 			continue
@@ -98,7 +161,7 @@ func MountsBelow(dir string) ([]string, error) {
 		}
 	}
 	slices.SortFunc(points, func(a, b string) int { return len(b) - len(a) })
-	return points, nil
+	return points
 }
 
 // Loop is a loop device whose backing file lies in the workspace.
@@ -132,7 +195,8 @@ func (l Loop) Detach() error {
 		return fmt.Errorf("detach %s: %w", l.Device, err)
 	}
 	defer func() { _ = f.Close() }()
-	if err := unix.IoctlSetInt(int(f.Fd()), unix.LOOP_CLR_FD, 0); err != nil {
+	// ENXIO: the kernel freed it meanwhile, as it does after the last unmount.
+	if err := unix.IoctlSetInt(int(f.Fd()), unix.LOOP_CLR_FD, 0); err != nil && !errors.Is(err, unix.ENXIO) {
 		return fmt.Errorf("detach %s from %s: %w", l.Device, l.File, err)
 	}
 	return nil
@@ -141,7 +205,8 @@ func (l Loop) Detach() error {
 // Remove takes a directory of the workspace away with whatever is mounted in
 // it. It says which mounts and loop devices it freed.
 func (w Workspace) Remove(dir string) (freed []string, err error) {
-	if dir == w.Root || !strings.HasPrefix(dir, w.Root+"/") {
+	dir = filepath.Clean(dir)
+	if !strings.HasPrefix(dir, filepath.Clean(w.Root)+"/") {
 		return nil, fmt.Errorf("remove %s: it lies outside the workspace %s", dir, w.Root)
 	}
 	points, err := MountsBelow(dir)
@@ -173,7 +238,7 @@ func (w Workspace) Remove(dir string) (freed []string, err error) {
 // ClearTmp ends what killed builds left running, found by their mark, and
 // empties Tmp. The caller holds the lock of that name.
 func (w Workspace) ClearTmp(mark string) error {
-	processes, err := Marked()
+	processes, err := w.Marked()
 	if err != nil {
 		return err
 	}

@@ -37,14 +37,20 @@ type Workspace struct{ Root string }
 func Open() (Workspace, error) {
 	root := os.Getenv(EnvRoot)
 	if root == "" {
-		cache, err := os.UserCacheDir()
-		if err != nil {
+		var err error
+		if root, err = defaultRoot(); err != nil {
 			return Workspace{}, fmt.Errorf("find a cache directory: %w; set %s to a directory with 20 GB free", err, EnvRoot)
 		}
-		root = filepath.Join(cache, "blackout")
 	}
 	root, err := filepath.Abs(root)
 	if err != nil {
+		return Workspace{}, fmt.Errorf("resolve %s: %w", EnvRoot, err)
+	}
+	if err := os.MkdirAll(root, dirMode); err != nil {
+		return Workspace{}, fmt.Errorf("make the workspace: %w; set %s to a writable directory", err, EnvRoot)
+	}
+	// The kernel names mounts and backing files without symbolic links.
+	if root, err = filepath.EvalSymlinks(root); err != nil {
 		return Workspace{}, fmt.Errorf("resolve %s: %w", EnvRoot, err)
 	}
 	w := Workspace{Root: root}
@@ -54,6 +60,11 @@ func Open() (Workspace, error) {
 		}
 	}
 	return w, nil
+}
+
+func defaultRoot() (string, error) {
+	cache, err := os.UserCacheDir()
+	return filepath.Join(cache, "blackout"), err
 }
 
 // Bin holds compiled binaries, one directory for each hash of inputs.

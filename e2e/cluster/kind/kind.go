@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"k8s.io/client-go/tools/clientcmd"
@@ -67,10 +68,30 @@ func (s Spec) NodeNames() []string {
 	return names
 }
 
+var runID = regexp.MustCompile(`^[a-z0-9]+([.-]+[a-z0-9]+)*$`)
+
+// checkRun refuses an id that could not name a cluster, or whose directory would
+// not be one of its own ("", "..").
+func checkRun(run string) error {
+	if !runID.MatchString(run) {
+		return fmt.Errorf("%q cannot be the id of a run: use lower-case letters, digits, and dots and dashes between them", run)
+	}
+	return nil
+}
+
 // Config is what kind is asked for.
 func (s Spec) Config() (*v1alpha4.Cluster, error) {
 	if s.ControlPlanes < 1 || s.Workers < 0 {
 		return nil, fmt.Errorf("a cluster of %d control planes and %d workers is impossible: at least one control plane", s.ControlPlanes, s.Workers)
+	}
+	if err := checkRun(s.Run); err != nil {
+		return nil, err
+	}
+	for _, name := range s.NodeNames() {
+		const longest = 63 // host name, see sethostname(2) and kubeadm
+		if len(name) > longest {
+			return nil, fmt.Errorf("run %q makes the node name %s, which is longer than %d characters: choose a shorter one", s.Run, name, longest)
+		}
 	}
 	config := &v1alpha4.Cluster{Name: s.Name()}
 	if s.Constrained {
@@ -212,6 +233,9 @@ func (p *Provider) Destroy(ctx context.Context) error {
 // Destroy removes a run's nodes with their volumes, its network and its
 // directory, known only by the run's id: whoever made them may be dead.
 func Destroy(ctx context.Context, e *engine.Engine, ws workspace.Workspace, run string) error {
+	if err := checkRun(run); err != nil {
+		return err
+	}
 	name := workspace.NamePrefix + run
 	nodes, err := e.Lines(ctx, "ps", "--all", "--quiet", "--filter", "label="+kindLabel+"="+name)
 	if err != nil {

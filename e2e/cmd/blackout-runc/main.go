@@ -49,27 +49,49 @@ func run(args []string) error {
 // specFiles maps each JSON file that a runc command line names to the keys that
 // lead to its process object.
 func specFiles(args []string) map[string][]string {
-	option := func(long, short string) string {
-		for i, arg := range args {
-			if value, ok := strings.CutPrefix(arg, long+"="); ok {
-				return value
-			}
-			if (arg == long || arg == short) && i+1 < len(args) {
-				return args[i+1]
-			}
-		}
-		return ""
+	_, rest := options(args)
+	if len(rest) == 0 {
+		return nil
 	}
-	switch {
-	case slices.Contains(args, "create"), slices.Contains(args, "run"):
+	given, _ := options(rest[1:])
+	switch rest[0] {
+	case "create", "run":
 		// Without --bundle runc takes the working directory.
-		return map[string][]string{filepath.Join(option("--bundle", "-b"), "config.json"): {"process"}}
-	case slices.Contains(args, "exec"):
-		if path := option("--process", "-p"); path != "" {
+		return map[string][]string{filepath.Join(given["bundle"]+given["b"], "config.json"): {"process"}}
+	case "exec":
+		if path := given["process"] + given["p"]; path != "" {
 			return map[string][]string{path: nil}
 		}
 	}
 	return nil
+}
+
+// switches are runc's options without a value. Every other option takes the
+// next argument unless it has a "=".
+var switches = []string{
+	"debug", "systemd-cgroup", "help", "h", "version", "v",
+	"no-pivot", "no-new-keyring", "detach", "d", "keep", "no-subreaper",
+	"tty", "t", "no-new-privs", "ignore-paused",
+}
+
+// options reads options as runc does, with one dash or two, up to the first
+// argument that is none: a verb, or a container's id. What follows that is
+// returned with it, and may well look like an option or a verb.
+func options(args []string) (given map[string]string, rest []string) {
+	given = map[string]string{}
+	for len(args) > 0 && strings.HasPrefix(args[0], "-") && args[0] != "-" {
+		name := strings.TrimPrefix(strings.TrimPrefix(args[0], "-"), "-")
+		args = args[1:]
+		if name == "" { // "--" ends the options
+			break
+		}
+		name, value, inline := strings.Cut(name, "=")
+		if !inline && !slices.Contains(switches, name) && len(args) > 0 {
+			value, args = args[0], args[1:]
+		}
+		given[name] = value
+	}
+	return given, args
 }
 
 // dropCapabilities rewrites the file without the given capabilities and keeps

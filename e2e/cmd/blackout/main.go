@@ -26,7 +26,7 @@ func main() {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(engineCommand(), imagesCommand(), clusterCommand(), cleanCommand())
+	root.AddCommand(engineCommand(), imagesCommand(), clusterCommand(), cleanCommand(), doctorCommand())
 	if err := root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "blackout:", err)
 		os.Exit(1)

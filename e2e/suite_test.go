@@ -1,0 +1,26 @@
+// Package e2e is the Ginkgo suite. It needs a container engine, takes minutes,
+// and runs only when BLACKOUT_E2E is set: make test-e2e.
+package e2e
+
+import (
+	"os"
+	"testing"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+)
+
+const (
+	envRun      = "BLACKOUT_E2E"
+	envLonghorn = "LONGHORN"
+	envImages   = "IMAGES"
+	envResults  = "RESULTS"
+)
+
+func TestE2E(t *testing.T) {
+	if os.Getenv(envRun) == "" {
+		t.Skip("the suite on kind is not asked for: make test-e2e runs it")
+	}
+	RegisterFailHandler(Fail)
+	RunSpecs(t, "Blackout")
+}
