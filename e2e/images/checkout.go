@@ -116,6 +116,10 @@ func (c *checkoutSource) label() string {
 	return label
 }
 
+// vendored tells whether the checkout brings its dependencies. A copy of the
+// module has only vendor/modules.txt, which go would take for all of them.
+func (c *checkoutSource) vendored() bool { return exists(filepath.Join(c.dir, "vendor", "github.com")) }
+
 // Manager implements Source. The version tells which release the checkout
 // stands for: Longhorn refuses to start with one that is not semantic.
 func (c *checkoutSource) Manager(ctx context.Context, version string) (Archive, []byte, error) {
@@ -125,7 +129,7 @@ func (c *checkoutSource) Manager(ctx context.Context, version string) (Archive, 
 	}
 	p := program{
 		name: "longhorn-manager-checkout", title: "compile longhorn-manager from " + c.dir + " (" + c.label() + ")", usual: 6 * time.Minute,
-		dir: c.dir, packages: []string{"."}, ldflags: managerFlags(version, c.label()), checkout: true,
+		dir: c.dir, packages: []string{"."}, ldflags: managerFlags(version, c.label()), ownVendor: c.vendored(),
 		inputs: func(h *hasher) error { return h.files(c.dir, c.files) },
 	}
 	archive, err := c.b.managerArchive(ctx, p, version+"-checkout",

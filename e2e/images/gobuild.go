@@ -31,9 +31,9 @@ type program struct {
 	ldflags  string
 	tags     string
 	cgo      bool
-	// checkout: compiled where it stands, with its own go.mod and vendor tree.
-	checkout bool
-	inputs   func(h *hasher) error
+	// ownVendor: compiled with the vendor tree that it brings.
+	ownVendor bool
+	inputs    func(h *hasher) error
 }
 
 // entry computes the key: module files, flags and the compiler's version.
@@ -60,7 +60,7 @@ func (b *Builder) build(ctx context.Context, p program) (dir, key string, err er
 			return fmt.Errorf("make the output directory: %w", err)
 		}
 		args := []string{"build", "-v", "-trimpath", "-buildvcs=false", "-tags", p.tags, "-ldflags", p.ldflags, "-o", tmp + "/"}
-		if !p.checkout {
+		if !p.ownVendor {
 			args = append(args, "-mod=readonly")
 		}
 		return b.goTool(ctx, step, p.dir, p.cgo, append(args, p.packages...)...)

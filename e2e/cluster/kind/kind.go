@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/e2e-framework/klient"
 	"sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
 	kindcluster "sigs.k8s.io/kind/pkg/cluster"
+	"sigs.k8s.io/kind/pkg/exec"
 	"sigs.k8s.io/kind/pkg/log"
 
 	"blackout/e2e/cluster"
@@ -193,9 +194,21 @@ func (p *Provider) Create(ctx context.Context) (cluster.Cluster, error) {
 		return nil, errors.Join(context.Cause(ctx), destroyErr, p.Destroy(cleanup))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("make cluster %s with kind: %w", p.spec.Name(), err)
+		return nil, fmt.Errorf("make cluster %s with kind: %w", p.spec.Name(), explain(err))
 	}
 	return p.Open()
+}
+
+// explain adds the end of what the failed command printed, which kind keeps
+// apart from its error.
+func explain(err error) error {
+	failed := exec.RunErrorForError(err)
+	if failed == nil {
+		return err
+	}
+	const enough = 15
+	lines := strings.Split(strings.TrimSpace(string(failed.Output)), "\n")
+	return fmt.Errorf("%w:\n%s", err, strings.Join(lines[max(0, len(lines)-enough):], "\n"))
 }
 
 // Open connects to the cluster that Create made before, also in another process.
