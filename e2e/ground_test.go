@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -63,7 +65,7 @@ func up(ctx context.Context, h run.Harness, id, managerSource string, volumes in
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(func(ctx context.Context) {
 		if CurrentSpecReport().Failed() {
-			dir := filepath.Join(fromEnv(envResults, GinkgoT().TempDir()), "logs", id)
+			dir := filepath.Join(fromEnv(envResults, os.TempDir()), "blackout-logs", id)
 			Expect(os.MkdirAll(dir, 0o755)).To(Succeed())
 			Expect(lab.Provider.ExportLogs(ctx, dir)).To(Succeed())
 			GinkgoWriter.Println("logs of the nodes are in", dir)
@@ -163,11 +165,15 @@ var _ = Describe("the ground that every run stands on", Label("smoke"), Ordered,
 		}
 		before := addresses()
 		first, second := lab.Cluster.Name()+"-worker", lab.Cluster.Name()+"-worker2"
-		By("killing both workers and starting them in the other order")
+		By("killing both workers and starting first the one with the higher address, which gets the lower one")
+		order := []string{first, second}
+		slices.SortFunc(order, func(a, b string) int {
+			return netip.MustParseAddr(before[b]).Compare(netip.MustParseAddr(before[a]))
+		})
 		_, err = e.Run(ctx, "kill", first, second)
 		Expect(err).NotTo(HaveOccurred())
 		since := time.Now()
-		for _, node := range []string{second, first} {
+		for _, node := range order {
 			_, err := e.Run(ctx, "start", node)
 			Expect(err).NotTo(HaveOccurred())
 		}

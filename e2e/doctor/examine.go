@@ -35,7 +35,7 @@ func (m Machine) Examine(ctx context.Context) Report {
 
 	var s sources
 	var asking sync.WaitGroup
-	asking.Go(func() { s.registry, s.warm = probeImages(ctx, m, ws, fixtures) })
+	asking.Go(func() { s.warm, s.registry = probeImages(ctx, m, ws, fixtures) })
 	asking.Go(func() { s.modules = askModuleProxy(ctx, images.ProbeModule, moduleProbe) })
 
 	facts, capabilities, storage := m.probeEngine(ctx, root)

@@ -216,7 +216,7 @@ func checkTools(has func(string) bool, by caller) Check {
 }
 
 // probeImages asks the sources of images, except for the module proxy.
-func probeImages(ctx context.Context, m Machine, ws workspace.Workspace, fixtures string) (registry error, warm bool) {
+func probeImages(ctx context.Context, m Machine, ws workspace.Workspace, fixtures string) (warm bool, registry error) {
 	builder := &images.Builder{Workspace: ws, Timeouts: m.Timeouts, Fixtures: fixtures, RegistryPrefix: m.RegistryPrefix}
-	return builder.RegistryAnswers(ctx), ws.Root != "" && fixtures != "" && builder.Warm()
+	return ws.Root != "" && fixtures != "" && builder.Warm(), builder.RegistryAnswers(ctx)
 }

@@ -136,13 +136,13 @@ func TestProbeImages(t *testing.T) {
 	}))
 	defer server.Close()
 	m := Machine{Timeouts: scenario.DefaultTimeouts(), RegistryPrefix: strings.TrimPrefix(server.URL, "http://") + "/"}
-	registry, warm := probeImages(t.Context(), m, workspace.Workspace{}, "")
+	warm, registry := probeImages(t.Context(), m, workspace.Workspace{}, "")
 	if registry != nil || warm {
 		t.Errorf("a registry that answers, and nothing built: %v, warm %t", registry, warm)
 	}
 	server.Close()
 	ws := workspace.Workspace{Root: t.TempDir()}
-	if registry, warm = probeImages(t.Context(), m, ws, filepath.Join(ws.Root, "none")); registry == nil || warm {
+	if warm, registry = probeImages(t.Context(), m, ws, filepath.Join(ws.Root, "none")); registry == nil || warm {
 		t.Errorf("no registry, and no fixtures: %v, warm %t", registry, warm)
 	}
 	if (&images.Builder{Workspace: ws}).Warm() {

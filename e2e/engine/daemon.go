@@ -168,6 +168,9 @@ func (h Host) start(ctx context.Context) (*Engine, error) {
 		if out, err := exec.CommandContext(ctx, "systemctl", "start", "docker").CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("systemctl start docker: %w: %s", err, lastLine(string(out)))
 		}
+		if err := os.WriteFile(h.serviceFile(), nil, privateMode); err != nil {
+			return nil, fmt.Errorf("note that docker was started: %w", err)
+		}
 		return h.await(ctx, "journalctl -u docker")
 	}
 	args := []string{"--pidfile", h.pidFile()}
@@ -187,7 +190,7 @@ func (h Host) start(ctx context.Context) (*Engine, error) {
 	defer func() { _ = log.Close() }()
 	h.Log("starting dockerd (usually 3 s)")
 	// Not bound to ctx, in a session of its own: the engine outlives the run.
-	cmd := exec.Command(dockerd, args...)
+	cmd := exec.Command(dockerd, args...) //nolint:noctx // it outlives every context
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, workspace.EnvRun+"=") })
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -212,6 +215,9 @@ func (h Host) await(ctx context.Context, logs string) (*Engine, error) {
 	}
 	return e, nil
 }
+
+// serviceFile is there while a systemd service runs that Blackout started.
+func (h Host) serviceFile() string { return filepath.Join(h.Workspace.Engine(), "docker.service-started") }
 
 func (h Host) pidFile() string { return filepath.Join(h.Workspace.Engine(), "dockerd.pid") }
 
@@ -313,6 +319,9 @@ func (h Host) ownPID() (int, error) {
 // Stop ends the engine if Blackout started it and nobody else's container runs
 // on it. It says what it did, or why it did nothing.
 func (h Host) Stop(ctx context.Context) (string, error) {
+	if _, err := os.Stat(h.serviceFile()); err == nil {
+		return h.stopService(ctx)
+	}
 	pid, err := h.ownPID()
 	if errors.Is(err, fs.ErrNotExist) {
 		return "the engine was not started by Blackout: left alone", nil
@@ -323,12 +332,8 @@ func (h Host) Stop(ctx context.Context) (string, error) {
 	if !h.Started() {
 		return "the engine was not running", os.Remove(h.pidFile())
 	}
-	foreign, err := (&Engine{Name: docker}).Lines(ctx, "ps", "--quiet")
-	if err != nil {
-		return "", err
-	}
-	if len(foreign) > 0 {
-		return fmt.Sprintf("%d container(s) still run on the engine: left running", len(foreign)), nil
+	if busy, err := busy(ctx); err != nil || busy != "" {
+		return busy, err
 	}
 	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
 		return "", fmt.Errorf("stop dockerd: %w", err)
@@ -340,4 +345,24 @@ func (h Host) Stop(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("wait for dockerd (process %d) to stop: %w", pid, err)
 	}
 	return "the engine is stopped", nil
+}
+
+// busy says why the engine must go on running, if it must.
+func busy(ctx context.Context) (string, error) {
+	running, err := (&Engine{Name: docker}).Lines(ctx, "ps", "--quiet")
+	if err != nil || len(running) == 0 {
+		return "", err
+	}
+	return fmt.Sprintf("%d container(s) still run on the engine: left running", len(running)), nil
+}
+
+func (h Host) stopService(ctx context.Context) (string, error) {
+	if busy, err := busy(ctx); err != nil || busy != "" {
+		return busy, err
+	}
+	// The socket would start the service again at the next question.
+	if out, err := exec.CommandContext(ctx, "systemctl", "stop", "docker.socket", "docker.service").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("systemctl stop docker: %w: %s", err, lastLine(string(out)))
+	}
+	return "docker.service is stopped", os.Remove(h.serviceFile())
 }

@@ -26,11 +26,11 @@ type entry struct {
 
 func (e entry) path() string { return filepath.Join(e.dir, joinKey(e.name, e.key)) }
 
-// once returns the entry's path and makes it first if it is not there. make
+// once returns the entry's path and makes it first if it is not there: produce
 // gets the path of a file or directory to create inside an empty directory;
 // only when it has succeeded does the result move to its place, in one rename:
 // whoever is killed leaves nothing that looks finished.
-func (b *Builder) once(ctx context.Context, e entry, make func(ctx context.Context, step *progress.Step, tmp string) error) (string, error) {
+func (b *Builder) once(ctx context.Context, e entry, produce func(ctx context.Context, step *progress.Step, tmp string) error) (string, error) {
 	final := e.path()
 	if b.seen[final] {
 		return final, nil
@@ -51,7 +51,7 @@ func (b *Builder) once(ctx context.Context, e entry, make func(ctx context.Conte
 		return "", spaceAdvice(fmt.Errorf("%s: %w", e.title, err), b.Workspace)
 	}
 	tmp := filepath.Join(dir, "out")
-	err = make(ctx, step, tmp)
+	err = produce(ctx, step, tmp)
 	if err == nil {
 		err = publish(tmp, final)
 	}
@@ -123,7 +123,7 @@ func checkSpace(dir string, need uint64) error {
 // spaceAdvice adds the remedy where a full disk was the cause. Tools that ran
 // as processes say so only in words.
 func spaceAdvice(err error, ws workspace.Workspace) error {
-	if errors.Is(err, syscall.ENOSPC) || strings.Contains(err.Error(), "no space left on device") {
+	if errors.Is(err, syscall.ENOSPC) || strings.Contains(strings.ToLower(err.Error()), "no space left on device") {
 		return fmt.Errorf("%w; free some space (blackout clean --cache empties %s) or set %s to a larger disk, then run the same command again",
 			err, ws.Root, workspace.EnvRoot)
 	}

@@ -28,7 +28,7 @@ type checkoutSource struct {
 }
 
 // newCheckout looks at the directory before anything is built.
-func newCheckout(b *Builder, rest Source, dir string) (*checkoutSource, error) {
+func newCheckout(ctx context.Context, b *Builder, rest Source, dir string) (*checkoutSource, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", EnvManagerSource, err)
@@ -44,14 +44,14 @@ func newCheckout(b *Builder, rest Source, dir string) (*checkoutSource, error) {
 		return nil, fmt.Errorf("%s=%s is module %q, not %s", EnvManagerSource, dir, module, managerPackage)
 	}
 	c := &checkoutSource{Source: rest, b: b, dir: dir, describe: "unversioned"}
-	return c, c.inspect()
+	return c, c.inspect(ctx)
 }
 
 // inspect lists the files and asks git for the commit. A directory without git
 // (a copy, an unpacked archive) is as good, and called unversioned.
-func (c *checkoutSource) inspect() error {
+func (c *checkoutSource) inspect(ctx context.Context) error {
 	git := func(args ...string) (string, error) {
-		cmd := exec.Command("git", append([]string{"-C", c.dir, "-c", "safe.directory=*"}, args...)...)
+		cmd := exec.CommandContext(ctx, "git", append([]string{"-C", c.dir, "-c", "safe.directory=*"}, args...)...)
 		// GIT_DIR and its like, which a git hook sets, lead to another tree.
 		cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "GIT_") })
 		out, err := cmd.Output()

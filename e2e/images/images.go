@@ -236,7 +236,7 @@ func (b *Builder) source(ctx context.Context, request Request) (Source, error) {
 		}
 	}
 	if request.ManagerSource != "" {
-		checkout, err := newCheckout(b, source, request.ManagerSource)
+		checkout, err := newCheckout(ctx, b, source, request.ManagerSource)
 		if err != nil {
 			return nil, err
 		}

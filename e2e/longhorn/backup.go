@@ -59,6 +59,18 @@ func (s *System) CreateBackup(ctx context.Context, volume, snapshot, name string
 	return s.create(ctx, fmt.Sprintf("backup %s of volume %s", name, volume), newBackup(volume, snapshot, name, s.features))
 }
 
+// SubmitBackup is one attempt at CreateBackup, for callers that pace and count
+// their attempts themselves.
+func (s *System) SubmitBackup(ctx context.Context, volume, snapshot, name string) error {
+	return s.api.Create(ctx, newBackup(volume, snapshot, name, s.features))
+}
+
+// DeleteSnapshot is one attempt at asking for a snapshot's deletion. The object
+// stays until a manager has removed the data.
+func (s *System) DeleteSnapshot(ctx context.Context, name string) error {
+	return s.api.Delete(ctx, &Snapshot{ObjectMeta: named(name)})
+}
+
 func newBackup(volume, snapshot, name string, f features) *Backup {
 	backup := &Backup{ObjectMeta: named(name), Spec: BackupSpec{SnapshotName: snapshot}}
 	backup.Labels = map[string]string{LabelManaged: "true", labelBackupVolume: volume}

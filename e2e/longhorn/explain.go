@@ -25,7 +25,7 @@ func (s *System) explain(ctx context.Context, err error, limit string) error {
 	defer cancel()
 	var pods corev1.PodList
 	if listing := s.list(ctx, "pods", &pods); listing != nil {
-		return fmt.Errorf("%w; the pods could not be asked: %v", err, listing)
+		return fmt.Errorf("%w; the pods could not be asked: %w", err, listing)
 	}
 	var events corev1.EventList
 	if listing := s.list(ctx, "events", &events, resources.WithFieldSelector("type="+corev1.EventTypeWarning)); listing != nil {

@@ -82,8 +82,11 @@ func managedLabels(version string) map[string]string {
 // render fills every template of one directory, in order of their names.
 func render(dir string, values any, labels map[string]string) ([]*unstructured.Unstructured, error) {
 	names, err := fs.Glob(manifests.FS, dir+"/*.yaml")
-	if err != nil || len(names) == 0 {
-		return nil, fmt.Errorf("find manifests in %s: %v; rebuild with fixtures/manifests complete", dir, err)
+	if err != nil {
+		return nil, fmt.Errorf("find manifests in %s: %w", dir, err)
+	}
+	if len(names) == 0 {
+		return nil, fmt.Errorf("find manifests in %s: there are none; rebuild with fixtures/manifests complete", dir)
 	}
 	var all []*unstructured.Unstructured
 	for _, name := range names {

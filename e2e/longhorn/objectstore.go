@@ -83,7 +83,7 @@ func (s *System) InstallObjectStore(ctx context.Context, image string) (*ObjectS
 			return missing, nil
 		}
 		if err := store.makeBucket(ctx); err != nil {
-			return "its bucket could not be made: " + err.Error(), nil
+			return "its bucket could not be made: " + err.Error(), nil //nolint:nilerr // a reason to look again
 		}
 		return "", nil
 	})
@@ -172,21 +172,20 @@ func (o *ObjectStore) ask(ctx context.Context, talk func(context.Context, *minio
 	if err := api.WithNamespace(StoreNamespace).List(ctx, &pods, resources.WithLabelSelector(labelApp+"="+StoreNamespace)); err != nil {
 		return fmt.Errorf("list the object store's pods: %w", err)
 	}
-	for i := range pods.Items {
-		if pod := &pods.Items[i]; isReady(pod) && pod.DeletionTimestamp == nil {
-			tunnel, err := Forward(ctx, o.system.config, StoreNamespace, pod.Name, storePort)
-			if err != nil {
-				return err
-			}
-			defer tunnel.Close()
-			client, err := storeClient(tunnel.Addr, o.accessKey, o.secretKey)
-			if err != nil {
-				return err
-			}
-			return talk(ctx, client)
-		}
+	ready := slices.IndexFunc(pods.Items, func(pod corev1.Pod) bool { return isReady(&pod) && pod.DeletionTimestamp == nil })
+	if ready < 0 {
+		return errors.New("the object store has no ready pod; wait for it or install it again")
 	}
-	return errors.New("the object store has no ready pod; wait for it or install it again")
+	tunnel, err := Forward(ctx, o.system.config, StoreNamespace, pods.Items[ready].Name, storePort)
+	if err != nil {
+		return err
+	}
+	defer tunnel.Close()
+	client, err := storeClient(tunnel.Addr, o.accessKey, o.secretKey)
+	if err != nil {
+		return err
+	}
+	return talk(ctx, client)
 }
 
 func storeClient(addr, accessKey, secretKey string) (*minio.Client, error) {

@@ -2,6 +2,7 @@ package longhorn
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -74,9 +75,12 @@ func forward(ctx context.Context, config *rest.Config, namespace, pod string, po
 		return nil, context.Cause(ctx)
 	}
 	ports, err := forwarder.GetPorts()
-	if err != nil || len(ports) == 0 {
+	if err == nil && len(ports) == 0 {
+		err = errors.New("there is none")
+	}
+	if err != nil {
 		tunnel.Close()
-		return nil, fmt.Errorf("read the local port: %v", err)
+		return nil, fmt.Errorf("read the local port: %w", err)
 	}
 	tunnel.Addr = net.JoinHostPort(loopback, strconv.Itoa(int(ports[0].Local)))
 	return tunnel, nil

@@ -150,7 +150,7 @@ func (s *System) askPprof(ctx context.Context, pod string) error {
 	if err != nil {
 		return err
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode != http.StatusOK {
 		return errors.New(response.Status)
 	}

@@ -81,7 +81,7 @@ func (s *System) until(ctx context.Context, limit time.Duration, what string, lo
 	err := wait.For(func(ctx context.Context) (bool, error) {
 		now, err := look(ctx)
 		if ctx.Err() != nil { // the call was cut off; the last full look says more
-			return false, nil
+			return false, nil //nolint:nilerr // the wait itself says that it is over
 		}
 		if err != nil {
 			if !Transient(err) {

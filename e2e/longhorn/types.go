@@ -47,7 +47,7 @@ type List[T any] struct {
 // DeepCopyObject implements runtime.Object.
 func (l *List[T]) DeepCopyObject() runtime.Object { return roundTrip(l) }
 
-// The kinds the harness uses.
+// Volume and the others are the kinds that the harness uses.
 type (
 	Volume               = Resource[VolumeSpec, VolumeStatus]
 	VolumeList           = List[Volume]

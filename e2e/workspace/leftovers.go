@@ -79,8 +79,8 @@ func (w Workspace) is(root string) bool {
 			return false
 		}
 	}
-	if real, err := filepath.EvalSymlinks(root); err == nil {
-		root = real
+	if resolved, err := filepath.EvalSymlinks(root); err == nil {
+		root = resolved
 	}
 	return filepath.Clean(root) == filepath.Clean(w.Root)
 }

@@ -189,9 +189,9 @@ func (p *Provider) Create(ctx context.Context) (cluster.Cluster, error) {
 		cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.timeouts.CleanUp)
 		defer cancel()
 		destroyErr := p.Destroy(cleanup)
-		<-done
+		createErr := <-done
 		// It may have made one more container before it noticed.
-		return nil, errors.Join(context.Cause(ctx), destroyErr, p.Destroy(cleanup))
+		return nil, errors.Join(context.Cause(ctx), destroyErr, p.Destroy(cleanup), createErr)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("make cluster %s with kind: %w", p.spec.Name(), explain(err))

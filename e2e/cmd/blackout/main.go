@@ -17,7 +17,9 @@ import (
 	"blackout/e2e/workspace"
 )
 
-func main() {
+func main() { os.Exit(execute()) }
+
+func execute() (code int) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	root := &cobra.Command{
@@ -29,8 +31,9 @@ func main() {
 	root.AddCommand(engineCommand(), imagesCommand(), clusterCommand(), cleanCommand(), doctorCommand())
 	if err := root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "blackout:", err)
-		os.Exit(1)
+		return 1
 	}
+	return 0
 }
 
 func engineCommand() *cobra.Command {
