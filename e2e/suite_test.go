@@ -6,8 +6,10 @@ import (
 	"os"
 	"testing"
 
+	"github.com/go-logr/logr"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"k8s.io/klog/v2"
 )
 
 const (
@@ -21,6 +23,8 @@ func TestE2E(t *testing.T) {
 	if os.Getenv(envRun) == "" {
 		t.Skip("the suite on kind is not asked for: make test-e2e runs it")
 	}
+	// client-go logs what it returns as well; what it returns is reported.
+	klog.SetLogger(logr.Discard())
 	RegisterFailHandler(Fail)
 	RunSpecs(t, "Blackout")
 }

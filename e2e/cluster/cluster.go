@@ -4,6 +4,7 @@ package cluster
 
 import (
 	"context"
+	"time"
 
 	"sigs.k8s.io/e2e-framework/klient"
 )
@@ -28,6 +29,32 @@ type Cluster interface {
 	// Nodes lists the nodes from the API server, in order of their names.
 	Nodes(ctx context.Context) ([]Node, error)
 	Capabilities() Capabilities
+}
+
+// PowerSwitch is what a provider also is when its nodes can lose their power,
+// see Capabilities.CutPower.
+type PowerSwitch interface {
+	// Cut takes the power of all these nodes at once, so that none sees another
+	// die first, and returns when none of them runs. After a Cut that failed, call
+	// Repower.
+	Cut(ctx context.Context, nodes ...Node) error
+	// Restore gives these nodes their power back, in this order, and returns when
+	// each has it. Whether Kubernetes is back is not asked.
+	Restore(ctx context.Context, nodes ...Node) error
+	// Power tells which of these nodes have power, in their order.
+	Power(ctx context.Context, nodes ...Node) ([]Power, error)
+	// Repower gives power to every node of the cluster, whatever state an
+	// interrupted cut left it in and whoever cut it. It may be repeated.
+	Repower(ctx context.Context) error
+}
+
+// Power of one node, as its provider sees it below Kubernetes.
+type Power struct {
+	Node string
+	On   bool
+	// Since is when the node got its power; when it has none, when it lost it.
+	Since    time.Time
+	Evidence string // what was seen, in words
 }
 
 // Role of a node.

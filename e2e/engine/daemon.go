@@ -217,7 +217,9 @@ func (h Host) await(ctx context.Context, logs string) (*Engine, error) {
 }
 
 // serviceFile is there while a systemd service runs that Blackout started.
-func (h Host) serviceFile() string { return filepath.Join(h.Workspace.Engine(), "docker.service-started") }
+func (h Host) serviceFile() string {
+	return filepath.Join(h.Workspace.Engine(), "docker.service-started")
+}
 
 func (h Host) pidFile() string { return filepath.Join(h.Workspace.Engine(), "dockerd.pid") }
 

@@ -80,7 +80,7 @@ func TestClassify(t *testing.T) {
 		err := classify("docker", errors.New("docker version: exit status 1: first line\n"+message))
 		g.Expect(err).To(MatchError(want), message)
 		for _, other := range []error{ErrPermission, ErrNotRunning, ErrNone} {
-			g.Expect(errors.Is(err, other)).To(Equal(other == want), message)
+			g.Expect(errors.Is(err, other)).To(Equal(other == want), message) //nolint:errorlint // the very value
 		}
 		if message != "" {
 			g.Expect(err.Error()).To(ContainSubstring(strings.ReplaceAll(message, `"`, `\"`)))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -166,6 +167,26 @@ func TestToolEndsWithItsChildren(t *testing.T) {
 	g.Expect(b.tool(ctx, step, "", nil, "sh", "-c", "sleep 30 & sleep 30; true")).NotTo(Succeed())
 	g.Expect(time.Since(start)).To(BeNumerically("<", 10*time.Second))
 	g.Eventually(b.Workspace.Marked, 5*time.Second).Should(BeEmpty())
+}
+
+// Nor for one that has left the tool's process group: the next clean-up finds it
+// by its mark.
+func TestToolWaitsForNoFugitive(t *testing.T) {
+	g := NewWithT(t)
+	if _, err := exec.LookPath("setsid"); err != nil {
+		t.Skip("NOT TESTED: setsid is not installed")
+	}
+	b := newBuilder(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	step := b.Progress.Step("tool", 0)
+	defer step.Done()
+	start := time.Now()
+	g.Expect(b.tool(ctx, step, "", nil, "sh", "-c", "setsid sleep 30 & sleep 30; true")).NotTo(Succeed())
+	g.Expect(time.Since(start)).To(BeNumerically("<", 10*time.Second))
+	g.Expect(b.Workspace.Marked()).To(HaveLen(1), "else this test proves nothing")
+	g.Expect(b.Workspace.ClearTmp(buildMark)).To(Succeed())
+	g.Expect(b.Workspace.Marked()).To(BeEmpty())
 }
 
 func TestToolFailureEndsWithWhatItSaid(t *testing.T) {

@@ -24,6 +24,7 @@ func TestKeyOfTexts(t *testing.T) {
 		{}, {{"n"}}, {{"n", ""}}, {{"n", "", ""}}, {{"n"}, {"n"}},
 		{{"n", "ab", "c"}}, {{"n", "a", "bc"}}, {{"n", "abc"}}, {{"n", "abc", ""}}, {{"n", "c", "ab"}},
 		{{"n a", "b"}}, {{"n", "a b"}}, {{"n a b"}}, {{"n", "a\n1 b"}}, {{"n", "a", "b"}}, {{"n", "a"}, {"n", "b"}}, {{"n", "a", "1 n 1\n1 b"}},
+		{{"n", "a\nb", "c"}}, {{"n", "a", "b\nc"}}, {{"n", "a\n0 b", "c"}}, {{"n", "a", "b\n0 c"}},
 	}
 	seen := map[string][][]string{}
 	for _, list := range lists {

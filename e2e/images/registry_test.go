@@ -103,7 +103,9 @@ func TestRegistryThatDoesNotAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = mute.Close() }()
+	var asked atomic.Int32
 	broken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
 		w.WriteHeader(http.StatusServiceUnavailable) // worth a retry to the library, not to us
 	}))
 	defer broken.Close()
@@ -119,6 +121,7 @@ func TestRegistryThatDoesNotAnswer(t *testing.T) {
 			g.Expect(time.Since(start)).To(BeNumerically("<", 3*time.Second))
 		})
 	}
+	NewWithT(t).Expect(asked.Load()).To(BeEquivalentTo(1))
 }
 
 func pullBoth(t *testing.T, b *Builder) (Archive, error) {

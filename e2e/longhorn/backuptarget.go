@@ -32,10 +32,10 @@ func (s *System) ConfigureBackupTarget(ctx context.Context, store *ObjectStore) 
 	asked := time.Now().Truncate(time.Second)
 	if !s.features.targetByName {
 		// The secret first: a target without one is tried at once and fails.
-		if err := s.set(ctx, settingCredential, secretName); err != nil {
+		if err := s.Set(ctx, settingCredential, secretName); err != nil {
 			return err
 		}
-		if err := s.set(ctx, settingTarget, TargetURL()); err != nil {
+		if err := s.Set(ctx, settingTarget, TargetURL()); err != nil {
 			return err
 		}
 	}
@@ -60,7 +60,8 @@ func (s *System) ConfigureBackupTarget(ctx context.Context, store *ObjectStore) 
 }
 
 // set changes a Longhorn setting, which a manager makes when it starts.
-func (s *System) set(ctx context.Context, name, value string) error {
+// Set changes one of Longhorn's settings, which must exist.
+func (s *System) Set(ctx context.Context, name, value string) error {
 	return s.until(ctx, s.timeouts.APICall, "setting "+name+" to be changed", func(ctx context.Context) (string, error) {
 		err := s.mergePatchOnce(ctx, &Setting{ObjectMeta: named(name)}, map[string]any{"value": value})
 		return absent(err, "it does not exist")

@@ -47,7 +47,9 @@ type List[T any] struct {
 // DeepCopyObject implements runtime.Object.
 func (l *List[T]) DeepCopyObject() runtime.Object { return roundTrip(l) }
 
-// Volume and the others are the kinds that the harness uses.
+// The kinds that the harness uses, each with its list.
+//
+//nolint:revive // one comment speaks for all
 type (
 	Volume               = Resource[VolumeSpec, VolumeStatus]
 	VolumeList           = List[Volume]

@@ -183,11 +183,15 @@ func (h Harness) openOrCreate(ctx context.Context, e *engine.Engine, lab *Lab) (
 	return false, err
 }
 
-func (l *Lab) install(ctx context.Context, h Harness, note func(string, ...any)) (err error) {
-	release := longhorn.Release{
+func (l *Lab) release() longhorn.Release {
+	return longhorn.Release{
 		Version: l.Set.Longhorn, Manager: l.Set.Manager, InstanceManager: l.Set.InstanceManager, Engine: l.Set.Engine,
 		Placeholder: l.Set.Manager, CRDs: l.Set.CRDs,
 	}
+}
+
+func (l *Lab) install(ctx context.Context, h Harness, note func(string, ...any)) (err error) {
+	release := l.release()
 	if release.Untried() {
 		h.Progress.Logf("longhorn %s is newer than the lines this was tried with (%s)", release.Version, strings.Join(longhorn.TriedLines, ", "))
 	}

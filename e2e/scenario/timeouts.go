@@ -1,7 +1,11 @@
 // Package scenario says what a run does: its types and their limits.
 package scenario
 
-import "time"
+import (
+	"reflect"
+	"time"
+	"unicode"
+)
 
 // Timeouts holds every wait of the harness. Each is an upper bound: a wait ends
 // as soon as its condition holds.
@@ -49,4 +53,51 @@ func DefaultTimeouts() Timeouts {
 		Poll:                  time.Second,
 		CleanUp:               2 * time.Minute,
 	}
+}
+
+// Timeouts are the default ones with the scenario's own in their place.
+func (s Scenario) Timeouts() Timeouts {
+	t := DefaultTimeouts()
+	v := reflect.ValueOf(&t).Elem()
+	for i := range v.NumField() {
+		if limit, ok := s.Limits[lowerCamel(v.Type().Field(i).Name)]; ok {
+			v.Field(i).SetInt(int64(limit.Duration))
+		}
+	}
+	return t
+}
+
+// TimeoutNames lists the timeouts by their names in YAML, in their order.
+func TimeoutNames() []string {
+	t := reflect.TypeFor[Timeouts]()
+	names := make([]string, t.NumField())
+	for i := range names {
+		names[i] = lowerCamel(t.Field(i).Name)
+	}
+	return names
+}
+
+func timeoutsByName(t Timeouts) map[string]Duration {
+	v := reflect.ValueOf(t)
+	byName := make(map[string]Duration, v.NumField())
+	for i, name := range TimeoutNames() {
+		byName[name] = Duration{time.Duration(v.Field(i).Int())}
+	}
+	return byName
+}
+
+// lowerCamel turns CleanUp into cleanUp and APICall into apiCall.
+func lowerCamel(name string) string {
+	letters := []rune(name)
+	for i := range letters {
+		// The last capital of a run begins the next word.
+		if i > 0 && i+1 < len(letters) && unicode.IsLower(letters[i+1]) {
+			break
+		}
+		if unicode.IsLower(letters[i]) {
+			break
+		}
+		letters[i] = unicode.ToLower(letters[i])
+	}
+	return string(letters)
 }

@@ -235,20 +235,29 @@ func (w Workspace) Remove(dir string) (freed []string, err error) {
 	return freed, nil
 }
 
-// ClearTmp ends what killed builds left running, found by their mark, and
-// empties Tmp. The caller holds the lock of that name.
-func (w Workspace) ClearTmp(mark string) error {
+// KillMarked ends what a run left running, and tells how much that was.
+func (w Workspace) KillMarked(run string) (killed int, err error) {
 	processes, err := w.Marked()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	for _, p := range processes {
-		if p.Run != mark {
+		if p.Run != run {
 			continue
 		}
 		if err := p.Kill(); err != nil {
-			return err
+			return killed, err
 		}
+		killed++
+	}
+	return killed, nil
+}
+
+// ClearTmp ends what killed builds left running, found by their mark, and
+// empties Tmp. The caller holds the lock of that name.
+func (w Workspace) ClearTmp(mark string) error {
+	if _, err := w.KillMarked(mark); err != nil {
+		return err
 	}
 	entries, err := os.ReadDir(w.Tmp())
 	if err != nil {

@@ -25,13 +25,13 @@ func TestOpenMakesTheDirectories(t *testing.T) {
 // Mounts are found by the name the kernel gives them, which holds no links.
 func TestOpenResolvesLinks(t *testing.T) {
 	g := NewWithT(t)
-	real := t.TempDir()
+	resolved := t.TempDir()
 	link := filepath.Join(t.TempDir(), "link")
-	g.Expect(os.Symlink(real, link)).To(Succeed())
+	g.Expect(os.Symlink(resolved, link)).To(Succeed())
 	t.Setenv(EnvRoot, link)
 	w, err := Open()
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(w.Root).To(Equal(real))
+	g.Expect(w.Root).To(Equal(resolved))
 }
 
 func TestOpenNamesTheVariableThatHelps(t *testing.T) {

@@ -9,7 +9,9 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/e2e-framework/klient"
 	"sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
@@ -170,6 +172,14 @@ func (p *Provider) Create(ctx context.Context) (cluster.Cluster, error) {
 	if err := os.Setenv(networkEnv, p.spec.Name()); err != nil {
 		return nil, fmt.Errorf("name the cluster's network: %w", err)
 	}
+	// kind starts the engine's client many times over: a mark on each finds those
+	// that outlive a killed run and go on making nodes.
+	for _, mark := range p.workspace.Mark(p.spec.Run) {
+		name, value, _ := strings.Cut(mark, "=")
+		if err := os.Setenv(name, value); err != nil {
+			return nil, fmt.Errorf("mark the cluster's processes: %w", err)
+		}
+	}
 	// kind's library knows no context: when ours ends its containers go, which
 	// makes it give up.
 	done := make(chan error, 1)
@@ -249,15 +259,18 @@ func Destroy(ctx context.Context, e *engine.Engine, ws workspace.Workspace, run 
 	if err := checkRun(run); err != nil {
 		return err
 	}
-	name := workspace.NamePrefix + run
-	nodes, err := e.Lines(ctx, "ps", "--all", "--quiet", "--filter", "label="+kindLabel+"="+name)
+	killed, err := ws.KillMarked(run)
 	if err != nil {
-		return fmt.Errorf("find the nodes of run %s: %w", run, err)
+		return err
 	}
-	if len(nodes) > 0 {
-		if _, err := e.Run(ctx, append([]string{"rm", "--force", "--volumes"}, nodes...)...); err != nil {
-			return fmt.Errorf("remove the nodes of run %s: %w", run, err)
-		}
+	// The engine may still be making what killed clients asked for: then it is
+	// looked at until nothing new appears.
+	looks := 1
+	if killed > 0 {
+		looks = quietLooks
+	}
+	if err := removeNodes(ctx, e, run, looks); err != nil {
+		return err
 	}
 	networks, err := e.Lines(ctx, "network", "ls", "--quiet", "--filter", "label="+workspace.LabelRun+"="+run)
 	if err != nil {
@@ -270,6 +283,38 @@ func Destroy(ctx context.Context, e *engine.Engine, ws workspace.Workspace, run 
 	}
 	_, err = ws.Remove(ws.Run(run))
 	return err
+}
+
+const (
+	// quietLooks in a row must find nothing after clients were killed, one each
+	// quietPoll: the engine makes a container in about a second.
+	quietLooks = 4
+	quietPoll  = time.Second
+)
+
+// removeNodes removes a run's containers until that many looks found none.
+func removeNodes(ctx context.Context, e *engine.Engine, run string, looks int) error {
+	quiet := 0
+	err := wait.PollUntilContextCancel(ctx, quietPoll, true, func(ctx context.Context) (bool, error) {
+		nodes, err := e.Lines(ctx, "ps", "--all", "--quiet", "--filter", "label="+kindLabel+"="+workspace.NamePrefix+run)
+		if err != nil {
+			return false, err
+		}
+		if len(nodes) == 0 {
+			quiet++
+			return quiet >= looks, nil
+		}
+		_, err = e.Run(ctx, append([]string{"rm", "--force", "--volumes"}, nodes...)...)
+		if looks == 1 {
+			return true, err
+		}
+		quiet = 0
+		return false, err
+	})
+	if err != nil {
+		return fmt.Errorf("remove the nodes of run %s: %w", run, err)
+	}
+	return nil
 }
 
 // kindLabel is on every container that kind makes.

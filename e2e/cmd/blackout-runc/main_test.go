@@ -49,7 +49,7 @@ func TestSpecFiles(t *testing.T) {
 		"exec id tool --process x --bundle y":                nil,
 		"create --pid-file run --bundle " + bundle + " exec": config,
 		"run --bundle " + bundle + " id --bundle other":      config,
-		"create -- --bundle":                                 here,
+		"create -- id --bundle " + bundle:                    here,
 		"--version":                                          nil,
 		"features":                                           nil,
 		"--root":                                             nil,

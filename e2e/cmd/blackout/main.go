@@ -4,12 +4,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
 
+	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
+	"k8s.io/klog/v2"
 
 	"blackout/e2e/engine"
 	"blackout/e2e/progress"
@@ -28,12 +31,21 @@ func execute() (code int) {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(engineCommand(), imagesCommand(), clusterCommand(), cleanCommand(), doctorCommand())
-	if err := root.ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "blackout:", err)
-		return 1
+	root.AddCommand(engineCommand(), imagesCommand(), clusterCommand(), cleanCommand(), doctorCommand(), runCommand(), judgeCommand())
+	// client-go logs what it returns as well; what it returns is reported.
+	klog.SetLogger(logr.Discard())
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
 	}
-	return 0
+	var judged outcome
+	if !errors.As(err, &judged) {
+		judged = 1
+	}
+	if _, only := err.(outcome); !only { //nolint:errorlint // a verdict alone was printed already
+		fmt.Fprintln(os.Stderr, "blackout:", err)
+	}
+	return int(judged)
 }
 
 func engineCommand() *cobra.Command {

@@ -1,0 +1,181 @@
+package bound
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"blackout/e2e/history"
+)
+
+// look is one census of the Backups: all samples of one moment.
+type look struct {
+	at      time.Time
+	samples []history.Sample
+	byState map[string]float64
+}
+
+func (l look) sum() float64 {
+	var sum float64
+	for _, n := range l.byState {
+		sum += n
+	}
+	return sum
+}
+
+// active backups are those that may hold an attachment ticket.
+func (l look) active() float64 {
+	return l.byState[history.StateNew] + l.byState[history.StatePending] + l.byState[history.StateInProgress]
+}
+
+// looks groups the samples of a series in a phase by their time: the probe gives
+// all samples of one look the same.
+func (c check) looks(series string, phase history.PhaseName) []look {
+	var out []look
+	for _, s := range c.run.Samples {
+		if s.Series != series || !c.run.In(s.Time, phase) {
+			continue
+		}
+		if len(out) == 0 || !out[len(out)-1].at.Equal(s.Time) {
+			out = append(out, look{at: s.Time, byState: map[string]float64{}})
+		}
+		l := &out[len(out)-1]
+		l.samples = append(l.samples, s)
+		l.byState[s.Subject] += s.Value
+	}
+	return out
+}
+
+// conservation: in every look of the steady phase the Backups of all states,
+// the deleted ones among them, are as many as were queued.
+func (c check) conservation() Result {
+	res := c.result(string(history.Count))
+	count, queued, why := c.submitted()
+	if why != "" && c.scenario.Backlog.Count > 0 {
+		return res.inconclusive("%s", why)
+	}
+	res.Limit = float64(count)
+	looks := slices.DeleteFunc(c.looks(history.Backups, history.Steady), func(l look) bool { return l.at.Before(queued) })
+	res.Observed = res.Limit
+	var wrong int
+	for _, l := range looks {
+		off := math.Abs(l.sum() - res.Limit)
+		if off == 0 {
+			continue
+		}
+		if wrong == 0 {
+			res.At = l.at
+		}
+		wrong++
+		res.Offending = append(res.Offending, l.samples...)
+		if off > math.Abs(res.Observed-res.Limit) {
+			res.Observed = l.sum()
+		}
+	}
+	if wrong > 0 {
+		res.Verdict = Fail
+		what := "missing"
+		if res.Observed > res.Limit {
+			what = "more than were queued"
+		}
+		res.Reason = fmt.Sprintf("%.0f of %d backups %s, in %d of %d looks, first at %s",
+			math.Abs(res.Observed-res.Limit), count, what, wrong, len(looks), clock(res.At))
+		return res
+	}
+	if why := c.phaseDoubt([]history.PhaseName{history.Steady}); why != "" {
+		return res.inconclusive("%s", why)
+	}
+	if len(looks) < MinLooks {
+		return res.inconclusive("%s at the backups in the steady phase, %d are needed", plural(len(looks), "look"), MinLooks)
+	}
+	if why := c.staleLooks(looks); why != "" {
+		return res.inconclusive("%s", why)
+	}
+	res.At = looks[len(looks)-1].at
+	res.Reason = fmt.Sprintf("all %d backups found in each of %d looks", count, len(looks))
+	return res
+}
+
+// staleLooks says why these do not speak for the end of the run.
+func (c check) staleLooks(looks []look) string {
+	if since := c.end().Sub(looks[len(looks)-1].at); since > c.near(lookTimes(looks)) {
+		return fmt.Sprintf("the last look at the backups is %s older than the end", rounded(since))
+	}
+	return ""
+}
+
+// orphans: at the end at most Max attachment tickets are left that no waiting
+// or running backup needs. The tickets of the baseline, which keep the volumes
+// attached, are expected to stay. A waiting backup need not hold its ticket yet,
+// so the number is a lower bound.
+func (c check) orphans() Result {
+	res := c.result(string(history.Count))
+	var before []float64
+	for _, l := range c.looks(history.AttachmentTickets, history.Baseline) {
+		before = append(before, l.sum())
+	}
+	if len(before) < MinLooks {
+		return res.inconclusive("%s at the attachment tickets in the baseline, %d are needed", plural(len(before), "look"), MinLooks)
+	}
+	kept := Median(before)
+	backups := c.looks(history.Backups, history.Steady)
+	tickets := slices.DeleteFunc(c.looks(history.AttachmentTickets, history.Steady), func(l look) bool {
+		_, ok := c.activeAt(l.at, backups)
+		return !ok
+	})
+	if len(tickets) < MinLooks {
+		return res.inconclusive("%s at both tickets and backups in the steady phase, %d are needed", plural(len(tickets), "look"), MinLooks)
+	}
+	var active float64
+	// A ticket goes a moment after its backup: an orphan is one that stays.
+	last := tickets[len(tickets)-MinLooks:]
+	res.Observed = math.Inf(1)
+	for _, l := range last {
+		may, _ := c.activeAt(l.at, backups)
+		if n := max(l.sum()-kept-may, 0); n < res.Observed {
+			res.Observed, res.At, active = n, l.at, may
+		}
+	}
+	res.Extra = map[string]float64{"kept": kept, "active": active}
+	res.Reason = fmt.Sprintf("%.0f attachment tickets without a waiting or running backup at the end, limit %s",
+		res.Observed, quantity(res.Limit, res.Unit))
+	if res.Observed > res.Limit {
+		res.Verdict = Fail
+		for _, l := range last {
+			res.Offending = append(res.Offending, l.samples...)
+		}
+		return res
+	}
+	if why := c.phaseDoubt([]history.PhaseName{history.Baseline, history.Steady}); why != "" {
+		return res.inconclusive("%s", why)
+	}
+	if why := c.staleLooks(tickets); why != "" {
+		return res.inconclusive("%s", why)
+	}
+	return res
+}
+
+// activeAt is how many backups may hold a ticket at a moment: tickets and backups
+// are listed apart, so it is the larger number of the looks before and after.
+func (c check) activeAt(at time.Time, backups []look) (most float64, ok bool) {
+	near := c.near(lookTimes(backups))
+	next := slices.IndexFunc(backups, func(l look) bool { return l.at.After(at) })
+	if next < 0 {
+		next = len(backups)
+	}
+	for _, l := range backups[max(next-1, 0):min(next+1, len(backups))] {
+		if l.at.Sub(at).Abs() <= near {
+			most, ok = max(most, l.active()), true
+		}
+	}
+	return most, ok
+}
+
+func lookTimes(looks []look) []time.Time {
+	at := make([]time.Time, len(looks))
+	for i, l := range looks {
+		at[i] = l.at
+	}
+	return at
+}

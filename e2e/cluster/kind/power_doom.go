@@ -1,0 +1,91 @@
+package kind
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+)
+
+const (
+	procRoot = "/proc"
+	// idLength is that of a container's id in full, which no other path contains
+	// by chance.
+	idLength = 64
+)
+
+// kill is replaced in tests.
+var kill = syscall.Kill
+
+// doom kills all processes of all these nodes, each node's first process before
+// any other: with it the kernel lets nothing new begin in the node. Frozen ones
+// die as they thaw, without running another instruction. The engine alone would
+// kill the first process, thaw, and leave the others running until the kernel
+// gets to them: measured, up to 0.6 s on a busy machine, in which nodes see each
+// other die and data is written. It reports whether it could: the processes may
+// be another machine's, or another user's.
+func (p *Provider) doom(nodes []container) (all bool, err error) {
+	var inits, others []int
+	for _, c := range nodes {
+		if len(c.ID) != idLength {
+			return false, fmt.Errorf("the engine gives %q as the id of node %s", c.ID, c.Name)
+		}
+	}
+	byNode, err := processesOf(procRoot, nodes)
+	if err != nil {
+		return false, err
+	}
+	for i, c := range nodes {
+		seen := false
+		for _, pid := range byNode[i] {
+			if pid == c.State.Pid {
+				inits, seen = append(inits, pid), true
+			} else {
+				others = append(others, pid)
+			}
+		}
+		if !seen {
+			return false, nil
+		}
+	}
+	for _, pid := range append(inits, others...) {
+		switch err := kill(pid, syscall.SIGKILL); {
+		case errors.Is(err, syscall.EPERM):
+			return false, nil
+		case err != nil && !errors.Is(err, syscall.ESRCH): // that one is dead
+			return false, fmt.Errorf("kill process %d: %w", pid, err)
+		}
+	}
+	return true, nil
+}
+
+// processesOf lists, for each container, the processes in its control group and
+// below. Engines put the container's id into the group's path, so that nothing
+// of another machine's engine is ever found.
+func processesOf(proc string, nodes []container) ([][]int, error) {
+	paths, err := filepath.Glob(filepath.Join(proc, "[0-9]*", "cgroup"))
+	if err != nil {
+		return nil, fmt.Errorf("list processes: %w", err)
+	}
+	found := make([][]int, len(nodes))
+	for _, path := range paths {
+		groups, err := os.ReadFile(path)
+		if err != nil {
+			continue // ended meanwhile
+		}
+		for i, c := range nodes {
+			if !bytes.Contains(groups, []byte(c.ID)) {
+				continue
+			}
+			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+			if err != nil {
+				return nil, fmt.Errorf("list processes: %w", err)
+			}
+			found[i] = append(found[i], pid)
+		}
+	}
+	return found, nil
+}

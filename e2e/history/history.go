@@ -1,0 +1,112 @@
+// Package history is the record of one run: what was seen, what was done, and
+// when nothing could be seen. It is written while the run goes on and read by
+// those who judge; it judges nothing.
+package history
+
+import "time"
+
+// Run is a whole history in memory, each slice in order of time.
+type Run struct {
+	Header  Header
+	Phases  []Phase
+	Samples []Sample
+	Events  []Event
+	Gaps    []Gap
+	// Truncated says that the last line is torn: the run was killed.
+	Truncated bool
+}
+
+// Version of the file format.
+const Version = 1
+
+// Header is the first line of a history.
+type Header struct {
+	Version  int       `json:"version"`
+	Run      string    `json:"run"`      // the run's id
+	Scenario string    `json:"scenario"` // its name
+	Longhorn string    `json:"longhorn"` // version under test
+	Seed     int64     `json:"seed"`
+	Started  time.Time `json:"started"`
+}
+
+// PhaseName is one of the five phases.
+type PhaseName string
+
+// The phases, in their order.
+const (
+	Baseline PhaseName = "baseline"
+	Backlog  PhaseName = "backlog"
+	Outage   PhaseName = "outage"
+	Recovery PhaseName = "recovery"
+	Steady   PhaseName = "steady"
+)
+
+// PhaseNames lists the phases in their order.
+var PhaseNames = []PhaseName{Baseline, Backlog, Outage, Recovery, Steady}
+
+// Phase is a stretch of time. End is zero while it lasts, or when the run ended
+// inside it.
+type Phase struct {
+	Name  PhaseName `json:"name"`
+	Start time.Time `json:"start"`
+	End   time.Time `json:"end,omitzero"`
+}
+
+// Incarnation is one life of one process. A restart makes another: series of
+// two incarnations are never joined, for a restart resets what leaked.
+type Incarnation struct {
+	Pod       string `json:"pod,omitempty"`
+	UID       string `json:"uid,omitempty"` // of the pod
+	Container string `json:"container,omitempty"`
+	Restarts  int    `json:"restarts,omitempty"`
+	Node      string `json:"node,omitempty"`
+}
+
+// Sample is one number seen at one time.
+type Sample struct {
+	Time  time.Time `json:"time"`
+	Probe string    `json:"probe"` // who saw it, such as "pprof"
+	// Series says what was counted, such as "goroutines"; the names and units
+	// are listed in Series.
+	Series string `json:"series"`
+	// Subject says of what: "longhorn-manager", "instance-manager", "cluster",
+	// "prober", a node's name, a state or a function.
+	Subject     string      `json:"subject,omitempty"`
+	Incarnation Incarnation `json:"incarnation,omitzero"`
+	Value       float64     `json:"value"`
+}
+
+// Event is something that happened or was done at one time.
+type Event struct {
+	Time    time.Time         `json:"time"`
+	Kind    EventKind         `json:"kind"`
+	Subject string            `json:"subject,omitempty"`
+	Fields  map[string]string `json:"fields,omitempty"`
+}
+
+// EventKind names what happened.
+type EventKind string
+
+// What is recorded as an event.
+const (
+	Submitted      EventKind = "submitted"      // fields: count (so far), lost, refused, conflicts
+	SubmitDone     EventKind = "submit-done"    // the same, at the end of the backlog
+	Cut            EventKind = "cut"            // subject: node
+	Dead           EventKind = "dead"           // node verified without power
+	Restored       EventKind = "restored"       // node has power again
+	Back           EventKind = "back"           // node verified back
+	Milestone      EventKind = "milestone"      // subject: a step of the recovery; fields: evidence
+	ProfileSaved   EventKind = "profile"        // fields: file, kind, phase; subject: pod
+	BackupMessage  EventKind = "backup-message" // fields: message, count
+	Infrastructure EventKind = "infrastructure" // the harness or its machine failed; fields: error
+)
+
+// Gap is a stretch in which a probe could not sample: a fact, neither an error
+// nor a zero.
+type Gap struct {
+	From    time.Time `json:"from"`
+	To      time.Time `json:"to"`
+	Probe   string    `json:"probe"`
+	Subject string    `json:"subject,omitempty"`
+	Reason  string    `json:"reason"`
+}

@@ -1,0 +1,110 @@
+package history
+
+import (
+	"slices"
+	"time"
+)
+
+// Open says that the phase has no end: it lasts, or the run ended inside it.
+func (p Phase) Open() bool { return p.End.IsZero() }
+
+// Contains says whether t is in the phase, its start included, its end not.
+func (p Phase) Contains(t time.Time) bool {
+	return !t.Before(p.Start) && (p.Open() || t.Before(p.End))
+}
+
+// Windows returns the phases of these names in order of time; a phase that was
+// repeated has several. An open phase stays open.
+func (r Run) Windows(names ...PhaseName) []Phase {
+	var out []Phase
+	for _, p := range r.Phases {
+		if slices.Contains(names, p.Name) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// In says whether t is in a phase of one of these names.
+func (r Run) In(t time.Time, names ...PhaseName) bool {
+	return slices.ContainsFunc(r.Windows(names...), func(p Phase) bool { return p.Contains(t) })
+}
+
+// Track is what one incarnation of one subject showed in one series, in order
+// of time. What belongs to no process has the zero Incarnation.
+type Track struct {
+	Series      string
+	Subject     string
+	Incarnation Incarnation
+	Samples     []Sample
+}
+
+// Tracks returns a series by subject and incarnation, in the order in which they
+// were first seen. An empty subject selects all. With phases, only samples
+// inside them count; without, all do.
+func (r Run) Tracks(series, subject string, phases ...PhaseName) []Track {
+	type key struct {
+		subject string
+		inc     Incarnation
+	}
+	windows := r.Windows(phases...)
+	at := map[key]int{}
+	var out []Track
+	for _, s := range r.Samples {
+		if s.Series != series || subject != "" && s.Subject != subject {
+			continue
+		}
+		if len(phases) > 0 && !slices.ContainsFunc(windows, func(p Phase) bool { return p.Contains(s.Time) }) {
+			continue
+		}
+		k := key{s.Subject, s.Incarnation}
+		i, seen := at[k]
+		if !seen {
+			i = len(out)
+			at[k] = i
+			out = append(out, Track{Series: series, Subject: s.Subject, Incarnation: s.Incarnation})
+		}
+		out[i].Samples = append(out[i].Samples, s)
+	}
+	return out
+}
+
+// LastEvent returns the last event of a kind.
+func (r Run) LastEvent(kind EventKind) (Event, bool) {
+	for _, e := range slices.Backward(r.Events) {
+		if e.Kind == kind {
+			return e, true
+		}
+	}
+	return Event{}, false
+}
+
+// LastRestore returns when the last node got its power back.
+func (r Run) LastRestore() (time.Time, bool) {
+	e, ok := r.LastEvent(Restored)
+	return e.Time, ok
+}
+
+// End returns the time of the last thing recorded.
+func (r Run) End() time.Time {
+	end := r.Header.Started
+	later := func(t time.Time) {
+		if t.After(end) {
+			end = t
+		}
+	}
+	for _, p := range r.Phases {
+		later(p.Start)
+		later(p.End)
+	}
+	for _, s := range r.Samples {
+		later(s.Time)
+	}
+	for _, e := range r.Events {
+		later(e.Time)
+	}
+	for _, g := range r.Gaps {
+		later(g.To)
+	}
+	return end
+}

@@ -1,0 +1,236 @@
+// Package power plans outages, carries them out and follows what comes back.
+// What it says of a node or a cluster rests on evidence that is newer than the
+// cut or the restore it is about: after a blackout every status is stale.
+package power
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"blackout/e2e/cluster"
+	"blackout/e2e/history"
+	"blackout/e2e/scenario"
+)
+
+// Sink takes what happened, in order.
+type Sink interface {
+	Event(event history.Event) error
+}
+
+// Steps of a recovery, as the subjects of Milestone events. Each is counted from
+// the moment at which power began to return.
+const (
+	APIAnswers              = "api-answers"
+	NodesReady              = "nodes-ready"
+	ManagersReady           = "managers-ready"
+	InstanceManagersRunning = "instance-managers-running"
+	VolumesHealthy          = "volumes-healthy"
+	BacklogDrained          = "backlog-drained"
+)
+
+// Fields of the events.
+const (
+	FieldOutage   = "outage"   // its number in the plan, from 1
+	FieldEvidence = "evidence" // what was seen, in words
+	FieldElapsed  = "elapsed"  // since power began to return, a Go duration
+	FieldReason   = "reason"   // why, if not by the plan
+	FieldAddress  = "address"  // of a node that is back
+	FieldMoved    = "moved"    // the address that it had before, if another
+)
+
+const (
+	interrupted = "interrupted"
+	// precision of times in fields.
+	precision = time.Millisecond
+)
+
+// Executor carries plans out.
+type Executor struct {
+	Switch   cluster.PowerSwitch
+	API      API
+	Sink     Sink
+	Timeouts scenario.Timeouts
+}
+
+// Done is one outage that is over, with the times that the harness saw.
+type Done struct {
+	Cut      time.Time // the order to cut was given
+	Dead     time.Time // every node was verified to have no power
+	Restored time.Time // power began to return
+	API      time.Time // the API server answered
+	Back     time.Time // every node was verified to be back
+}
+
+// Execute cuts, verifies that the nodes are dead, waits, restores and verifies
+// that they are back, for every outage of the plan. Whatever goes wrong, and when
+// ctx ends, it gives power back to all nodes before it returns. The outages that
+// were finished come with the error.
+func (e Executor) Execute(ctx context.Context, plan Plan) (finished []Done, err error) {
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, e.repower(ctx, plan))
+		}
+	}()
+	for i, outage := range plan.Outages {
+		if i > 0 {
+			if err := sleep(ctx, plan.Between); err != nil {
+				return finished, fmt.Errorf("wait for outage %d: %w", i+1, err)
+			}
+		}
+		run := execution{Executor: e, outage: outage, all: plan.Nodes, number: strconv.Itoa(i + 1), restored: map[string]time.Time{}}
+		if err := run.do(ctx); err != nil {
+			return finished, fmt.Errorf("outage %d of %d: %w", i+1, len(plan.Outages), err)
+		}
+		finished = append(finished, run.done)
+	}
+	return finished, nil
+}
+
+// repower is for after a failure: its own context outlives the one that ended.
+func (e Executor) repower(ctx context.Context, plan Plan) error {
+	cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.Timeouts.CleanUp)
+	defer cancel()
+	before, beforeErr := e.Switch.Power(cleanup, plan.Nodes...)
+	if err := e.Switch.Repower(cleanup); err != nil {
+		return fmt.Errorf("nodes may be without power: %w", err)
+	}
+	if beforeErr != nil {
+		return nil //nolint:nilerr // they have power now; only which had none is unknown
+	}
+	for _, power := range before {
+		if power.On {
+			continue
+		}
+		event := history.Event{Time: time.Now(), Kind: history.Restored, Subject: power.Node, Fields: map[string]string{FieldReason: interrupted}}
+		if err := e.Sink.Event(event); err != nil {
+			return fmt.Errorf("record that node %s was repowered: %w", power.Node, err)
+		}
+	}
+	return nil
+}
+
+// execution is one outage under way.
+type execution struct {
+	Executor
+	outage   Outage
+	all      []cluster.Node
+	number   string
+	done     Done
+	restored map[string]time.Time // by node, just before it was given power
+}
+
+func (x *execution) do(ctx context.Context) error {
+	if err := x.cut(ctx); err != nil {
+		return err
+	}
+	if err := sleep(ctx, x.outage.Duration); err != nil {
+		return fmt.Errorf("wait without power: %w", err)
+	}
+	if _, err := x.verifyDead(ctx); err != nil {
+		return fmt.Errorf("at the end of the outage: %w", err)
+	}
+	if err := x.restore(ctx); err != nil {
+		return err
+	}
+	return x.awaitBack(ctx)
+}
+
+func (x *execution) cut(ctx context.Context) error {
+	x.done.Cut = time.Now()
+	// Before the cut: a harness that dies with it leaves a trace of it.
+	for _, node := range x.outage.Cut {
+		if err := x.event(x.done.Cut, history.Cut, node.Name, map[string]string{FieldAddress: node.Address}); err != nil {
+			return err
+		}
+	}
+	if err := x.Switch.Cut(ctx, x.outage.Cut...); err != nil {
+		return err
+	}
+	dead, err := x.verifyDead(ctx)
+	if err != nil {
+		return err
+	}
+	x.done.Dead = time.Now()
+	for _, power := range dead {
+		if err := x.event(power.Since, history.Dead, power.Node, map[string]string{FieldEvidence: power.Evidence}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// verifyDead believes the provider about the nodes and nobody about the API
+// server: that one is asked.
+func (x *execution) verifyDead(ctx context.Context) ([]cluster.Power, error) {
+	powers, err := x.Switch.Power(ctx, x.outage.Cut...)
+	if err != nil {
+		return nil, err
+	}
+	for _, power := range powers {
+		if power.On {
+			return nil, fmt.Errorf("node %s has power although it was cut (%s); see whether something starts it", power.Node, power.Evidence)
+		}
+		if power.Since.Before(x.done.Cut) {
+			return nil, fmt.Errorf("node %s lost its power at %s, before the cut; repower the cluster first", power.Node, power.Since.UTC().Format(time.RFC3339Nano))
+		}
+	}
+	if x.outage.Headless && x.API.Ready(ctx) == nil {
+		return nil, errors.New("the API server answers although every control plane is without power; see where the kubeconfig leads")
+	}
+	return powers, nil
+}
+
+func (x *execution) restore(ctx context.Context) error {
+	x.done.Restored = time.Now()
+	for _, group := range x.outage.Return {
+		at := time.Now()
+		for _, node := range group {
+			x.restored[node.Name] = at
+		}
+		if err := x.Switch.Restore(ctx, group...); err != nil {
+			return err
+		}
+		for _, node := range group {
+			if err := x.event(at, history.Restored, node.Name, nil); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (x *execution) event(at time.Time, kind history.EventKind, subject string, fields map[string]string) error {
+	event := history.Event{Time: at, Kind: kind, Subject: subject, Fields: map[string]string{FieldOutage: x.number}}
+	for key, value := range fields {
+		if value != "" {
+			event.Fields[key] = value
+		}
+	}
+	if err := x.Sink.Event(event); err != nil {
+		return fmt.Errorf("record %s of %s: %w", kind, subject, err)
+	}
+	return nil
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func names(nodes []cluster.Node) string {
+	all := make([]string, len(nodes))
+	for i, node := range nodes {
+		all[i] = node.Name
+	}
+	return strings.Join(all, ", ")
+}

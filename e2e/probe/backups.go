@@ -1,0 +1,84 @@
+package probe
+
+import (
+	"context"
+	"time"
+
+	"blackout/e2e/history"
+	"blackout/e2e/longhorn"
+)
+
+// BackupNew is the name of the state "": no manager has looked at it yet.
+const BackupNew = "New"
+
+// backupStates are always counted, so that their sum can be checked.
+var backupStates = []string{
+	BackupNew, longhorn.BackupPending, longhorn.BackupInProgress, longhorn.BackupCompleted, longhorn.BackupError, longhorn.BackupDeleting,
+}
+
+// backup is what is read of a Backup: a thousand of them are read every few
+// seconds.
+type backup struct {
+	Metadata struct {
+		Name              string            `json:"name"`
+		CreationTimestamp time.Time         `json:"creationTimestamp"`
+		DeletionTimestamp *time.Time        `json:"deletionTimestamp"`
+		Labels            map[string]string `json:"labels"`
+	} `json:"metadata"`
+	Spec struct {
+		SnapshotName string `json:"snapshotName"`
+	} `json:"spec"`
+	Status struct {
+		OwnerID    string            `json:"ownerID"`
+		State      string            `json:"state"`
+		Error      string            `json:"error"`
+		Messages   map[string]string `json:"messages"`
+		VolumeName string            `json:"volumeName"`
+	} `json:"status"`
+}
+
+const labelBackupVolume = "backup-volume"
+
+// state of a backup, each in one only: being deleted goes before all.
+func (b *backup) state() string {
+	switch {
+	case b.Metadata.DeletionTimestamp != nil:
+		return longhorn.BackupDeleting
+	case b.Status.State == longhorn.BackupNew:
+		return BackupNew
+	}
+	return b.Status.State
+}
+
+// backups counts by state. The oldest waiting one's age is 0 when none waits.
+func (c *Census) backups(ctx context.Context, from *connection, at time.Time) ([]history.Sample, error) {
+	states := newTally(backupStates)
+	var oldest time.Time
+	seen := c.messages.begin()
+	err := items(ctx, from, BackupsPart, c.options.BackupSelector, func(b backup) {
+		state := b.state()
+		states.add(state)
+		if state == BackupNew || state == longhorn.BackupPending {
+			if created := b.Metadata.CreationTimestamp; oldest.IsZero() || created.Before(oldest) {
+				oldest = created
+			}
+		}
+		seen.add(state, &b)
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, event := range c.messages.changed(seen, at) {
+		if err := c.emit(event); err != nil {
+			return nil, err
+		}
+	}
+	var age time.Duration
+	if !oldest.IsZero() {
+		age = max(0, at.Sub(oldest)) // creation times have whole seconds and another clock
+	}
+	return append(states.samples(at, history.Backups),
+		census(at, history.Waiting, clusterSubject, float64(states[BackupNew]+states[longhorn.BackupPending])),
+		census(at, history.OldestWaiting, clusterSubject, age.Seconds()),
+	), nil
+}

@@ -1,0 +1,79 @@
+package report
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	pprof "github.com/google/pprof/profile"
+
+	"blackout/e2e/history"
+	"blackout/e2e/profile"
+)
+
+// attribute compares, for every manager that lived through the steady phase, the
+// profiles at its beginning and at its end.
+func attribute(dir string, run history.Run) (growths []profile.Growth, notes []string) {
+	type key struct {
+		life history.Incarnation
+		kind profile.Kind
+	}
+	first, last := map[key]profile.Capture{}, map[key]profile.Capture{}
+	var order []key
+	for _, e := range run.Events {
+		if e.Kind != history.ProfileSaved || e.Fields["container"] != history.ManagerSubject {
+			continue
+		}
+		kind, phase := profile.Kind(e.Fields["kind"]), history.PhaseName(e.Fields["phase"])
+		if kind != profile.Heap && kind != profile.Goroutines || phase != history.Recovery && phase != history.Steady {
+			continue
+		}
+		capture, err := readCapture(dir, e)
+		if err != nil {
+			notes = append(notes, err.Error())
+			continue
+		}
+		k := key{capture.Incarnation, kind}
+		if phase == history.Recovery {
+			first[k] = capture
+			order = append(order, k)
+		} else {
+			last[k] = capture
+		}
+	}
+	for _, k := range order {
+		after, found := last[k]
+		if !found {
+			notes = append(notes, fmt.Sprintf("%s has no %s profile at the end of the steady phase: what grew in it is unknown", k.life.Pod, k.kind))
+			continue
+		}
+		growth, err := profile.Diff(k.kind, first[k], after, profile.DefaultOptions())
+		if err != nil {
+			notes = append(notes, err.Error())
+			continue
+		}
+		growths = append(growths, growth)
+	}
+	return growths, notes
+}
+
+func readCapture(dir string, e history.Event) (profile.Capture, error) {
+	file := e.Fields["file"]
+	f, err := os.Open(filepath.Join(dir, filepath.FromSlash(file)))
+	if err != nil {
+		return profile.Capture{}, fmt.Errorf("read a saved profile: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	parsed, err := pprof.Parse(f)
+	if err != nil {
+		return profile.Capture{}, fmt.Errorf("read the saved profile %s: %w", file, err)
+	}
+	restarts, err := strconv.Atoi(e.Fields["restarts"])
+	if err != nil {
+		return profile.Capture{}, fmt.Errorf("read the event of profile %s: %w", file, err)
+	}
+	return profile.Capture{Profile: parsed, Time: e.Time, File: file, Incarnation: history.Incarnation{
+		Pod: e.Subject, UID: e.Fields["uid"], Container: e.Fields["container"], Restarts: restarts, Node: e.Fields["node"],
+	}}, nil
+}

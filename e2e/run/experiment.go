@@ -1,0 +1,353 @@
+package run
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	mathrand "math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"blackout/e2e/backlog"
+	"blackout/e2e/engine"
+	"blackout/e2e/history"
+	"blackout/e2e/images"
+	"blackout/e2e/longhorn"
+	"blackout/e2e/power"
+	"blackout/e2e/probe"
+	"blackout/e2e/report"
+	"blackout/e2e/scenario"
+)
+
+// Experiment is one run of one scenario on one version of Longhorn.
+type Experiment struct {
+	Harness
+	Scenario scenario.Scenario
+	Request  images.Request
+	// Results is the directory that the run's own directory is made in.
+	Results string
+	// Keep leaves the cluster standing.
+	Keep bool
+}
+
+// NewRunID is short, sorts by time, and is different each time.
+func NewRunID() string {
+	const idLength = 4
+	return strings.ToLower(time.Now().UTC().Format("0102-150405") + "-" + rand.Text()[:idLength])
+}
+
+// trial is an experiment under way.
+type trial struct {
+	Experiment
+	id       string
+	dir      string
+	lab      *Lab
+	writer   *history.Writer
+	live     *live
+	pprof    *probe.Pprof
+	schedule *probe.Scheduler
+	restored time.Time
+}
+
+// Run makes a cluster, cuts its power under a backlog, watches, and judges. The
+// verdict lies in the returned directory, which is set as soon as it exists;
+// results are on disk before anything is cleaned up. An error is the harness's
+// own: whatever was collected before it is in the directory.
+func (x Experiment) Run(ctx context.Context) (v report.Verdict, dir string, err error) {
+	id := NewRunID()
+	t := &trial{Experiment: x, id: id, dir: filepath.Join(x.Results, fmt.Sprintf("%s-%s-%s", x.Scenario.Name, x.Request.Longhorn, id))}
+	t.Timeouts = x.Scenario.Timeouts()
+	if err := t.prepareDirectory(); err != nil {
+		return v, t.dir, err
+	}
+	defer func() { err = errors.Join(err, t.cleanUp(ctx, err != nil)) }()
+	if err := t.bringUp(ctx); err != nil {
+		return v, t.dir, err
+	}
+	if err := t.record(ctx); err != nil {
+		return v, t.dir, err
+	}
+	v, err = report.Judge(t.dir)
+	if err != nil {
+		return v, t.dir, err
+	}
+	return v, t.dir, v.Write(t.dir)
+}
+
+func (t *trial) prepareDirectory() error {
+	const dirMode = 0o755
+	if err := os.MkdirAll(t.dir, dirMode); err != nil {
+		return fmt.Errorf("make the run's directory: %w; free some space or name another", err)
+	}
+	resolved, err := t.Scenario.Marshal()
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(t.dir, report.ScenarioFile), resolved, recordMode); err != nil {
+		return fmt.Errorf("write the resolved scenario: %w", err)
+	}
+	return nil
+}
+
+func (t *trial) bringUp(ctx context.Context) (err error) {
+	s := t.Scenario
+	t.lab, err = t.Up(ctx, LabSpec{
+		Run: t.id, Request: t.Request, ControlPlanes: s.Cluster.ControlPlanes, Workers: s.Cluster.Workers,
+		Volumes: s.Volumes.Count, Replicas: s.Volumes.Replicas, VolumeSize: s.Volumes.Size.String(),
+	})
+	if err != nil {
+		return err
+	}
+	for name, value := range s.Longhorn.Settings {
+		if err := t.lab.Longhorn.Set(ctx, name, value); err != nil {
+			return err
+		}
+	}
+	t.Progress.Expect(2 + len(history.PhaseNames))
+	return t.step("a backup target", func(note func(string, ...any)) error {
+		store, err := t.lab.Longhorn.InstallObjectStore(ctx, t.lab.Set.ObjectStore)
+		if err != nil {
+			return err
+		}
+		return t.lab.Longhorn.ConfigureBackupTarget(ctx, store)
+	})
+}
+
+func (t *trial) step(title string, do func(note func(string, ...any)) error) error {
+	step := t.Progress.Step(title, 0)
+	if err := do(step.Note); err != nil {
+		step.Failed()
+		return fmt.Errorf("%s: %w", title, err)
+	}
+	step.Done()
+	return nil
+}
+
+// record runs the phases with every probe at work. An error in the middle is
+// written into the history, so that no judgement can mistake what was collected
+// for a whole run.
+func (t *trial) record(ctx context.Context) (err error) {
+	t.writer, err = history.Create(filepath.Join(t.dir, report.HistoryFile), history.Header{
+		Run: t.id, Scenario: t.Scenario.Name, Longhorn: t.Request.Longhorn, Seed: t.Scenario.Seed, Started: time.Now(),
+	})
+	if err != nil {
+		return err
+	}
+	t.live = newLive(t.writer)
+	defer func() {
+		if err != nil {
+			event := history.Event{Time: time.Now(), Kind: history.Infrastructure, Fields: map[string]string{"error": err.Error()}}
+			err = errors.Join(err, t.writer.Event(event))
+		}
+		err = errors.Join(err, t.writer.Close())
+	}()
+	if err := t.addProbes(); err != nil {
+		return err
+	}
+	defer t.pprof.Close()
+	sampling, stop := context.WithCancel(ctx)
+	defer stop()
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	ended := make(chan error, 1)
+	go func() {
+		err := t.schedule.Run(sampling)
+		if err != nil {
+			fail(err) // no history, no run
+		}
+		ended <- err
+	}()
+	err = t.phases(ctx)
+	stop()
+	return errors.Join(err, <-ended)
+}
+
+func (t *trial) phases(ctx context.Context) error {
+	s := t.Scenario
+	spec := backlog.Spec{
+		Prefix: "backlog-" + t.id, Count: s.Backlog.Count, LostShare: s.Backlog.LostShare, Lost: s.Backlog.Lost, Rate: s.Backlog.Rate,
+		Concurrency: s.Backlog.Concurrency, Seed: s.Seed, Volumes: t.lab.VolumeIDs,
+	}
+	err := t.step("snapshots for the backups that are not lost", func(func(string, ...any)) (err error) {
+		kept, doomed := s.SnapshotsPerVolume()
+		spec.Snapshots, err = backlog.Prepare(ctx, backlog.Preparation{
+			Prefix: "kept-" + t.id, Volumes: t.lab.VolumeIDs, Kept: kept, Doomed: doomed, Concurrency: s.Backlog.Concurrency,
+		}, t.lab.Longhorn)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if err := t.phase(ctx, history.Baseline, func(ctx context.Context) error { return sleep(ctx, s.Phases.Baseline.Duration) }); err != nil {
+		return err
+	}
+	queue := func(ctx context.Context) error {
+		totals, err := backlog.Queue(ctx, spec, t.lab.Longhorn, t.writer)
+		if err == nil {
+			t.Progress.Logf("%d backups queued in %s (%.1f/s), %d conflicts, %d refused", totals.Submitted, totals.Elapsed.Round(time.Second), totals.Rate(), totals.Conflicts, totals.Refused)
+		}
+		return err
+	}
+	blackout := func(ctx context.Context) error { return t.blackout(ctx, spec.Snapshots) }
+	recover := func(ctx context.Context) error { return t.recover(ctx) }
+	// The backlog's phase is where it starts; during an outage it runs along.
+	order := []struct {
+		name history.PhaseName
+		do   func(context.Context) error
+	}{{history.Backlog, queue}, {history.Outage, blackout}, {history.Recovery, recover}}
+	switch s.Backlog.Start {
+	case scenario.DuringOutage:
+		order[1].do = func(ctx context.Context) error { return together(ctx, blackout, queue) }
+		order = order[1:]
+	case scenario.AfterOutage:
+		order[0], order[1] = order[1], order[0]
+	}
+	for _, phase := range order {
+		if err := t.phase(ctx, phase.name, phase.do); err != nil {
+			return err
+		}
+	}
+	return t.phase(ctx, history.Steady, func(ctx context.Context) error {
+		return sleep(ctx, s.SteadyFor(time.Since(t.restored)))
+	})
+}
+
+// profiled phases end with a profile of every process.
+var profiled = map[history.PhaseName]bool{history.Baseline: true, history.Backlog: true, history.Recovery: true, history.Steady: true}
+
+// phase runs one phase between its two records, with what the probes see as the
+// live line.
+func (t *trial) phase(ctx context.Context, name history.PhaseName, do func(context.Context) error) error {
+	return t.step("phase "+string(name), func(note func(string, ...any)) error {
+		stop := t.live.show(note)
+		defer stop()
+		phase := history.Phase{Name: name, Start: time.Now()}
+		if err := t.writer.Phase(phase); err != nil {
+			return err
+		}
+		if err := do(ctx); err != nil {
+			return err
+		}
+		if profiled[name] {
+			// A process that does not answer is a fact about Longhorn: its gap is
+			// in the history, and the report says that a profile is missing.
+			if err := t.pprof.SaveProfile(ctx, t.dir, name); err != nil {
+				t.Progress.Logf("%v", err)
+			}
+		}
+		phase.End = time.Now()
+		return t.writer.Phase(phase)
+	})
+}
+
+func (t *trial) blackout(ctx context.Context, snapshots map[string]backlog.Snapshots) error {
+	nodes, err := t.lab.Cluster.Nodes(ctx)
+	if err != nil {
+		return err
+	}
+	plan, err := power.NewPlan(t.Scenario.Outage, nodes, mathrand.New(mathrand.NewPCG(uint64(t.Scenario.Seed), 0))) //nolint:gosec // repeatable
+	if err != nil {
+		return err
+	}
+	api, err := power.NewAPI(t.lab.Cluster.Client().RESTConfig())
+	if err != nil {
+		return err
+	}
+	done, err := power.Executor{Switch: t.lab.Provider, API: api, Sink: t.writer, Timeouts: t.Timeouts}.Execute(ctx, plan)
+	if err != nil {
+		return err
+	}
+	t.restored = done[len(done)-1].Restored
+	if err := t.reconnect(); err != nil {
+		return err
+	}
+	if t.Scenario.Backlog.Lost == scenario.DeletedDuringOutage {
+		_, err = backlog.DropSnapshots(ctx, t.Scenario.Backlog.Concurrency, snapshots, t.lab.Longhorn)
+	}
+	return err
+}
+
+// reconnect replaces every connection that the blackout has killed.
+func (t *trial) reconnect() (err error) {
+	if t.lab.Cluster, err = t.lab.Provider.Open(); err != nil {
+		return err
+	}
+	if t.lab.Longhorn, err = longhorn.Open(t.lab.Cluster, t.lab.release(), t.Timeouts, nil); err != nil {
+		return err
+	}
+	return t.schedule.Reset(t.lab.Cluster)
+}
+
+// recover follows what comes back. A step that is not reached in time is a fact
+// about Longhorn, not a failure of the harness.
+func (t *trial) recover(ctx context.Context) error {
+	limited, cancel := context.WithTimeoutCause(ctx, t.Scenario.Phases.Recovery.Duration, errors.New("the recovery phase is over"))
+	defer cancel()
+	system := t.lab.Longhorn
+	_, err := power.Recovery{Since: t.restored, Sink: t.writer, Steps: []power.Step{
+		{Name: power.ManagersReady, Wait: func(ctx context.Context, since time.Time) (string, error) {
+			return "every manager answers in a container of after the restore, and so do its webhooks", system.WaitReady(ctx, since)
+		}},
+		{Name: power.VolumesHealthy, Wait: func(ctx context.Context, since time.Time) (string, error) {
+			return "healthy by replicas of after the restore", system.WaitVolumesHealthy(ctx, t.lab.VolumeIDs, since)
+		}},
+	}}.Follow(limited)
+	if err != nil && ctx.Err() == nil {
+		t.Progress.Logf("not recovered within %s: %v", t.Scenario.Phases.Recovery, err)
+		return nil
+	}
+	return err
+}
+
+// cleanUp removes the cluster, whatever happened, unless it is to be kept. Logs
+// are saved first when something failed.
+func (t *trial) cleanUp(ctx context.Context, failed bool) error {
+	if t.Keep {
+		t.Progress.Logf("the cluster is kept: remove it with make clean")
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.Timeouts.CleanUp)
+	defer cancel()
+	if failed && t.lab != nil && t.lab.Provider != nil {
+		if err := t.lab.Provider.ExportLogs(ctx, filepath.Join(t.dir, "logs")); err != nil {
+			t.Progress.Logf("%v", err)
+		}
+	}
+	e, err := engine.Detect(ctx)
+	if err != nil {
+		return fmt.Errorf("clean up run %s: %w", t.id, err)
+	}
+	return t.Down(ctx, e, t.id)
+}
+
+// together runs all and ends the others when one fails.
+func together(ctx context.Context, all ...func(context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	results := make(chan error, len(all))
+	for _, do := range all {
+		go func() { results <- do(ctx) }()
+	}
+	var first error
+	for range all {
+		if err := <-results; err != nil && first == nil {
+			first = err
+			cancel(err)
+		}
+	}
+	return first
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,110 @@
+package run
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"blackout/e2e/history"
+	"blackout/e2e/probe"
+)
+
+// addProbes makes every probe of a run. The heap's own pace is the pprof
+// probe's to keep.
+func (t *trial) addProbes() error {
+	options := probe.DefaultPprofOptions()
+	options.HeapEvery = t.Scenario.Sampling.Heap.Duration
+	var err error
+	if t.pprof, err = probe.NewPprof(t.lab.Cluster, t.writer.Event, options); err != nil {
+		return err
+	}
+	kubelet, err := probe.NewKubelet(t.lab.Cluster, options.PodTimeout)
+	if err != nil {
+		return err
+	}
+	census, err := probe.NewCensus(t.lab.Cluster, t.writer.Event, probe.DefaultCensusOptions())
+	if err != nil {
+		return err
+	}
+	load, err := probe.NewLoad(t.lab.Cluster, options.PodTimeout)
+	if err != nil {
+		return err
+	}
+	t.schedule = probe.NewScheduler(t.live)
+	for _, p := range []probe.Probe{t.pprof, kubelet, census, load, probe.NewSelf()} {
+		// A look may take as long as the slowest part of it, and then some.
+		timeout := options.PodTimeout + options.Doubt
+		if err := t.schedule.Add(p, t.Scenario.Sampling.Interval.Duration, timeout); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// live passes everything on to the history and keeps the newest of what a person
+// watches.
+type live struct {
+	*history.Writer
+	mu     sync.Mutex
+	newest map[string]history.Sample
+}
+
+func newLive(w *history.Writer) *live {
+	return &live{Writer: w, newest: map[string]history.Sample{}}
+}
+
+// Sample implements probe.Sink.
+func (l *live) Sample(s history.Sample) error {
+	l.mu.Lock()
+	l.newest[s.Series+"/"+s.Subject+"/"+s.Incarnation.Node] = s
+	l.mu.Unlock()
+	return l.Writer.Sample(s)
+}
+
+// stale samples are not shown: a number from before a blackout is no news.
+const stale = 30 * time.Second
+
+// worst of a series and a subject over all nodes, for a person to see.
+func (l *live) worst(series, subject string) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	worst, found := 0.0, false
+	for _, s := range l.newest {
+		if s.Series == series && s.Subject == subject && time.Since(s.Time) < stale {
+			worst, found = max(worst, s.Value), true
+		}
+	}
+	switch {
+	case !found:
+		return "-"
+	case history.Series[series] == history.Bytes:
+		const mebibyte = 1 << 20
+		return fmt.Sprintf("%.0f MiB", worst/mebibyte)
+	}
+	return fmt.Sprintf("%.0f", worst)
+}
+
+func (l *live) line() string {
+	manager := history.ManagerSubject
+	return fmt.Sprintf("goroutines %s, connections %s, RSS %s; waiting %s, Error %s, Completed %s",
+		l.worst(history.Goroutines, manager), l.worst(history.GRPCConnections, manager), l.worst(history.RSS, manager),
+		l.worst(history.Waiting, ""), l.worst(history.Backups, history.StateError), l.worst(history.Backups, history.StateCompleted))
+}
+
+// show keeps a progress step's note up to date until the returned call.
+func (l *live) show(note func(string, ...any)) (stop func()) {
+	done := make(chan struct{})
+	go func() {
+		ticker := time.NewTicker(time.Second)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-ticker.C:
+				note("%s", l.line())
+			}
+		}
+	}()
+	return sync.OnceFunc(func() { close(done) })
+}

@@ -1,0 +1,58 @@
+package scenario
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"time"
+)
+
+// samplesAfterWithin are awaited past a drain's "within", so that a late sample
+// does not leave it undecided.
+const samplesAfterWithin = 2
+
+// SteadyFor is how long the steady phase lasts when it begins so long after the
+// last restore: as long as the scenario says, and until every bound that has a
+// "within" can be judged.
+func (s Scenario) SteadyFor(sinceRestore time.Duration) time.Duration {
+	steady := s.Phases.Steady.Duration
+	for _, b := range s.Bounds {
+		if b.Kind.reads("within") {
+			// A settle is judged by what it sees after its "within".
+			samples := time.Duration(max(samplesAfterWithin, b.MinSamples))
+			end := b.Within.Duration + samples*s.Sampling.Interval.Duration
+			steady = max(steady, end-sinceRestore)
+		}
+	}
+	return steady
+}
+
+// LostCount is how many backups name a lost snapshot.
+func (b Backlog) LostCount() int { return int(math.Round(float64(b.Count) * b.LostShare)) }
+
+// SnapshotsPerVolume are those that stay and those that exist in order to be lost.
+func (s Scenario) SnapshotsPerVolume() (kept, doomed int) {
+	if s.Backlog.Lost != NeverExisted && s.Backlog.LostCount() > 0 {
+		doomed = s.Volumes.Snapshots
+	}
+	return s.Volumes.Snapshots, doomed
+}
+
+// Expectation of a version; the zero value, with no violations, if none is
+// written down.
+func (s Scenario) Expectation(version string) Expectation {
+	for _, e := range s.Expect {
+		if slices.Contains(e.Versions, version) {
+			return e
+		}
+	}
+	return Expectation{Versions: []string{version}}
+}
+
+// Sized is the scenario with another number of backups, and that in its name:
+// the rungs of a ladder are one file. Validate says whether it is possible.
+func (s Scenario) Sized(count int) Scenario {
+	s.Name = fmt.Sprintf("%s-%d", s.Name, count)
+	s.Backlog.Count = count
+	return s
+}

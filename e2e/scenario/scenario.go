@@ -1,0 +1,157 @@
+package scenario
+
+import "k8s.io/apimachinery/pkg/api/resource"
+
+// Scenario says what one run does, never how. Its YAML form is strict: see
+// Decode. Every field has its resolved value here; Defaults lists what a file
+// may leave out.
+//
+// The tag "check" holds what one field alone must satisfy; the decoder, the
+// validation and the JSON Schema all read it. The comments are the schema's
+// descriptions.
+type Scenario struct {
+	// Name is lower-case words joined by dashes, unique among the scenarios.
+	Name string `json:"name" check:"required"`
+	// Description is for the reader of a report.
+	Description string `json:"description,omitempty"`
+	// Labels select scenarios: smoke, nightly, qualification, issue-NNNN.
+	Labels []string `json:"labels,omitempty"`
+	// Seed of every random choice.
+	Seed int64 `json:"seed"`
+	// Cluster is the shape of the cluster.
+	Cluster Cluster `json:"cluster"`
+	// Longhorn is what is under test.
+	Longhorn Longhorn `json:"longhorn" check:"required"`
+	// Volumes are what the backups are of; they have no frontend.
+	Volumes Volumes `json:"volumes" check:"required"`
+	// Backlog is the queue of backups.
+	Backlog Backlog `json:"backlog" check:"required"`
+	// Outage is one planned loss of power, maybe repeated.
+	Outage Outage `json:"outage"`
+	// Phases says how long each phase lasts.
+	Phases Phases `json:"phases"`
+	// Sampling is how often each probe looks.
+	Sampling Sampling `json:"sampling"`
+	// Bounds are the limits that a run is judged by.
+	Bounds []Bound `json:"bounds" check:"required"`
+	// Expect holds what each version is known to do; a version without an entry
+	// is expected to pass.
+	Expect []Expectation `json:"expect,omitempty"`
+	// Limits overrides single waits of the harness, by name.
+	Limits map[string]Duration `json:"timeouts,omitempty"`
+}
+
+// Cluster is the shape.
+type Cluster struct {
+	// ControlPlanes is the number of control-plane nodes.
+	ControlPlanes int `json:"controlPlanes" check:"min=1"`
+	// Workers is the number of worker nodes; Longhorn runs on them.
+	Workers int `json:"workers" check:"min=1"`
+}
+
+// Longhorn is what is under test, unless the command line names another version.
+type Longhorn struct {
+	// Versions under test, one run each.
+	Versions []string `json:"versions" check:"required"`
+	// Settings of Longhorn, by its own names; values are strings.
+	Settings map[string]string `json:"settings,omitempty"`
+}
+
+// Volumes are frontend-less.
+type Volumes struct {
+	// Count of volumes; the backlog is spread over them.
+	Count int `json:"count" check:"required,min=1"`
+	// Size of each volume, such as 16Mi.
+	Size resource.Quantity `json:"size"`
+	// Replicas of each volume, at most one a worker.
+	Replicas int `json:"replicas" check:"min=1"`
+	// Snapshots that each volume keeps; the backups that are not lost share them.
+	// As many again are made to be lost, unless those never existed.
+	Snapshots int `json:"snapshots" check:"min=1"`
+}
+
+// Backlog is the queue of backups.
+type Backlog struct {
+	// Count of backups, at most 250 a volume.
+	Count int `json:"count" check:"required,min=1"`
+	// LostShare is the share of Count, 0 to 1, whose snapshot is lost.
+	LostShare float64 `json:"lostShare" check:"required,min=0,max=1"`
+	// Lost says how those snapshots were lost.
+	Lost LostKind `json:"lost"`
+	// Rate of submissions a second, at most; 0: as fast as it goes.
+	Rate float64 `json:"rate" check:"min=0"`
+	// Concurrency is the number of parallel clients.
+	Concurrency int `json:"concurrency" check:"min=1"`
+	// Start is when the first backup is submitted.
+	Start Start `json:"start"`
+}
+
+// Outage is one planned loss of power, maybe repeated.
+type Outage struct {
+	// Nodes that lose power.
+	Nodes NodeSet `json:"nodes"`
+	// Duration without power.
+	Duration Duration `json:"duration" check:"positive"`
+	// Order in which power returns.
+	Order Order `json:"order"`
+	// Repeats is how often power is lost.
+	Repeats int `json:"repeats" check:"min=1"`
+	// Between is from all nodes back to the next cut; only with repeats.
+	Between Duration `json:"between,omitzero"`
+}
+
+// Phases says how long each lasts.
+type Phases struct {
+	// Baseline is before the load.
+	Baseline Duration `json:"baseline" check:"positive"`
+	// Recovery at most; it ends by its evidence.
+	Recovery Duration `json:"recovery" check:"positive"`
+	// Steady at least; it lasts longer when a bound's "within" ends later.
+	Steady Duration `json:"steady" check:"positive"`
+}
+
+// Sampling is how often each probe looks.
+type Sampling struct {
+	// Interval of every probe but the heap's.
+	Interval Duration `json:"interval" check:"positive"`
+	// Heap is the interval of live heap samples, which stop the process.
+	Heap Duration `json:"heap" check:"positive"`
+}
+
+// Bound is one limit, as data. Which fields a kind reads is listed at the kinds;
+// a field that the kind does not read is an error.
+type Bound struct {
+	// Name of the bound in verdicts, unique in the scenario.
+	Name string `json:"name" check:"required"`
+	// Kind of limit.
+	Kind BoundKind `json:"kind" check:"required"`
+	// Series whose samples count (ceiling, growth, trend, settle).
+	Series string `json:"series,omitempty"`
+	// Subject whose samples count, each incarnation by itself; all if left out
+	// (ceiling, growth, trend, settle, restarts).
+	Subject string `json:"subject,omitempty"`
+	// Phases in which samples count (ceiling, growth, trend, restarts). Left out:
+	// steady for trend and restarts, all for ceiling, all but baseline for growth.
+	Phases []string `json:"phases,omitempty"`
+	// Max is the largest value (ceiling, settle), the most over the baseline's
+	// median (growth), the steepest slope a minute (trend), what may be left
+	// (drain; orphans, 0 if left out), restarts and OOM kills together (restarts,
+	// 0 if left out). In the series' unit.
+	Max resource.Quantity `json:"max"`
+	// Within is how long after the last restore (drain, settle).
+	Within Duration `json:"within,omitzero"`
+	// MinSamples of one incarnation below which the result is inconclusive
+	// (ceiling, growth, trend, settle).
+	MinSamples int `json:"minSamples,omitempty"`
+}
+
+// Expectation is what is known of some versions.
+type Expectation struct {
+	// Versions that it is known of.
+	Versions []string `json:"versions" check:"required"`
+	// Violations names the bounds that must fail; others may fail only if listed
+	// in allowed. Empty: the run must pass.
+	Violations []string `json:"violations,omitempty"`
+	// Allowed names bounds that may fail or hold.
+	Allowed []string `json:"allowed,omitempty"`
+}

@@ -1,0 +1,81 @@
+package scenario
+
+// word is a string of which only some values mean anything.
+type word interface{ words() []string }
+
+// LostKind says how a snapshot was lost.
+type LostKind string
+
+// How a snapshot is lost.
+const (
+	NeverExisted        LostKind = "never-existed"
+	DeletedDuringOutage LostKind = "deleted-during-outage"
+	RolledBack          LostKind = "rolled-back"
+)
+
+func (LostKind) words() []string { return texts(NeverExisted, DeletedDuringOutage, RolledBack) }
+
+// Start is a moment of the run, by its place beside the outage.
+type Start string
+
+// When the backlog starts.
+const (
+	BeforeOutage Start = "before-outage"
+	DuringOutage Start = "during-outage"
+	AfterOutage  Start = "after-outage"
+)
+
+func (Start) words() []string { return texts(BeforeOutage, DuringOutage, AfterOutage) }
+
+// NodeSet names a set of nodes.
+type NodeSet string
+
+// Which nodes lose power.
+const (
+	AllNodes      NodeSet = "all"
+	ControlPlanes NodeSet = "control-planes"
+	Workers       NodeSet = "workers"
+	OneWorker     NodeSet = "one-worker"
+)
+
+func (NodeSet) words() []string { return texts(AllNodes, ControlPlanes, Workers, OneWorker) }
+
+// Order is an order of return.
+type Order string
+
+// In which order power returns.
+const (
+	Together           Order = "together"
+	ControlPlanesFirst Order = "control-planes-first"
+	WorkersFirst       Order = "workers-first"
+	RandomOrder        Order = "random"
+)
+
+func (Order) words() []string { return texts(Together, ControlPlanesFirst, WorkersFirst, RandomOrder) }
+
+// BoundKind is a kind of limit.
+type BoundKind string
+
+// The kinds of bound; boundFields has the fields that each reads.
+const (
+	Ceiling      BoundKind = "ceiling"      // no sample is over max
+	Growth       BoundKind = "growth"       // no sample is more than max over the baseline's median
+	Trend        BoundKind = "trend"        // the slope a minute is at most max
+	Drain        BoundKind = "drain"        // at most max backups wait, within a time of the restore
+	Settle       BoundKind = "settle"       // at most max from within a time of the restore on
+	Restarts     BoundKind = "restarts"     // at most max restarts and OOM kills
+	Conservation BoundKind = "conservation" // every submitted backup is in some state
+	Orphans      BoundKind = "orphans"      // at most max objects are left without an owner
+)
+
+func (BoundKind) words() []string {
+	return texts(Ceiling, Growth, Trend, Drain, Settle, Restarts, Conservation, Orphans)
+}
+
+func texts[T ~string](values ...T) []string {
+	out := make([]string, len(values))
+	for i, v := range values {
+		out[i] = string(v)
+	}
+	return out
+}
