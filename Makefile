@@ -21,6 +21,10 @@ CONTROL_PLANES ?= 1
 WORKERS ?= 2
 #= Longhorn volumes in that cluster
 VOLUMES ?= 4
+#= what "make run" does
+SCENARIO ?= scenarios/issue-9978.yaml
+#= number of backups, instead of the scenario's own
+BACKUPS ?=
 #= set to 1: doctor prints JSON
 JSON ?=
 #= set to 1: clean also stops the container engine, if Blackout started it
@@ -75,6 +79,12 @@ cluster: build ## make a kind cluster with a healthy Longhorn in it
 .PHONY: clean
 clean: build ## remove what any run left, alive or killed; ENGINE=1 stops the engine too
 	@exec $(bin) clean $(if $(ENGINE),--engine)
+
+##@ Runs
+
+.PHONY: run
+run: build ## run SCENARIO on LONGHORN and judge it: exit code 0 as expected, 1 violation, 2 inconclusive, 3 infrastructure
+	@exec $(bin) run $(request) --scenario '$(SCENARIO)' --results '$(RESULTS)' $(if $(BACKUPS),--backups '$(BACKUPS)')
 
 ##@ Tests
 

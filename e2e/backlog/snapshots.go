@@ -85,7 +85,7 @@ func Prepare(ctx context.Context, want Preparation, client SnapshotClient) (map[
 // it before the power came back. It is true to that while the control plane runs
 // and the managers' nodes have no power: call it then. In a blackout nobody can
 // delete anything, so call it as soon as the API server answers after the
-// restore: it needs no webhook, and the managers take half a minute longer. They
+// restore: it needs no webhook, and the first manager starts some ten seconds later. They
 // find a snapshot whose deletion was asked for at a time they know nothing of;
 // only the deletion's time stamp is later than the power's return. Until the
 // volume's engine runs again and has purged it, a backup waits for the snapshot

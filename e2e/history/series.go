@@ -37,7 +37,8 @@ const (
 	LargestAttachment = "largest-attachment"
 	Volumes           = "volumes" // field Subject: the robustness
 	NodesReady        = "nodes-ready"
-	NodeLoad          = "node-load" // field Subject: the node
+	// Of every node with a manager, by the probe "load"; the subject is the node.
+	NodeLoad = "node-load"
 	// Of the harness itself, subject "prober".
 	ProberCPU    = "prober-cpu"
 	ProberMemory = "prober-memory"

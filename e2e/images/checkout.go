@@ -135,7 +135,7 @@ func (c *checkoutSource) Manager(ctx context.Context, version string) (Archive, 
 	archive, err := c.b.managerArchive(ctx, p, version+"-checkout",
 		Origin{Component: string(Manager), Source: c.Name(), Version: c.label(), Dirty: c.dirty})
 	if err != nil {
-		return Archive{}, nil, fmt.Errorf("longhorn-manager of %s=%s: %w", EnvManagerSource, c.dir, err)
+		return Archive{}, nil, fmt.Errorf("longhorn-manager of %s=%s: %w\nmend the checkout and run the same command again, or unset %s", EnvManagerSource, c.dir, err, EnvManagerSource)
 	}
 	return archive, crds, nil
 }

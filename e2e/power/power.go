@@ -99,7 +99,7 @@ func (e Executor) repower(ctx context.Context, plan Plan) error {
 		return fmt.Errorf("nodes may be without power: %w", err)
 	}
 	if beforeErr != nil {
-		return nil //nolint:nilerr // they have power now; only which had none is unknown
+		return nil // they have power now; only which had none is unknown
 	}
 	for _, power := range before {
 		if power.On {

@@ -39,13 +39,16 @@ type CensusOptions struct {
 
 // DefaultCensusOptions fit a census every 5 s.
 func DefaultCensusOptions() CensusOptions {
-	return CensusOptions{PartTimeout: 15 * time.Second, MaxShare: 0.2, TopMessages: 5}
+	return CensusOptions{PartTimeout: 15 * time.Second, MaxShare: 0.1, TopMessages: 5}
 }
 
-// Census counts objects. It lists them anew each time, from the API server's
-// watch cache: a watch would be cheaper for backups, but one that has silently
-// died goes on showing what was, and during a storm every change of a
-// VolumeAttachment would send all of its hundreds of tickets.
+// Census counts objects. It lists them anew each time: a watch would be cheaper
+// for backups, but one that has silently died goes on showing what was, and
+// during a storm every change of a VolumeAttachment would send all of its
+// hundreds of tickets. It lists from the API server's watch cache: at the
+// incident's size (4,422 backups, 8 MB) that costs the API server 0.6 s of CPU and
+// this process 0.2 s; read from etcd, in pages or whole, it costs 2.2 s. A Table
+// would cost 0.07 s, but shows neither ages nor deletions nor messages.
 type Census struct {
 	*link
 	options  CensusOptions

@@ -31,15 +31,19 @@ func (t *trial) addProbes() error {
 		return err
 	}
 	t.schedule = probe.NewScheduler(t.live)
-	for _, p := range []probe.Probe{t.pprof, kubelet, census, load, probe.NewSelf()} {
-		// A look may take as long as the slowest part of it, and then some.
-		timeout := options.PodTimeout + options.Doubt
+	// A look may take as long as the slowest part of it, and then some.
+	timeout := options.PodTimeout + options.Doubt
+	for _, p := range []probe.Probe{t.pprof, kubelet, census, probe.NewSelf()} {
 		if err := t.schedule.Add(p, t.Scenario.Sampling.Interval.Duration, timeout); err != nil {
 			return err
 		}
 	}
-	return nil
+	return t.schedule.Add(load, loadInterval, timeout)
 }
+
+// loadInterval is slow: each look starts a process on every node, and a load
+// average moves over a minute.
+const loadInterval = 15 * time.Second
 
 // live passes everything on to the history and keeps the newest of what a person
 // watches.

@@ -273,11 +273,13 @@ func (p *Provider) Repower(ctx context.Context) error {
 		return nil
 	}
 	slices.Sort(names) // control planes first: their role sorts before "worker"
-	var last error
+	last := errors.New("nothing was seen yet")
 	err = wait.PollUntilContextTimeout(ctx, p.timeouts.Poll, p.timeouts.CleanUp, true, func(ctx context.Context) (bool, error) {
-		var on bool
-		on, last = p.repowerOnce(ctx, names)
-		return on && last == nil, nil
+		err := p.repowerOnce(ctx, names)
+		if ctx.Err() == nil { // else the look was cut off, and the one before says more
+			last = err
+		}
+		return err == nil, nil
 	})
 	if err != nil {
 		return fmt.Errorf("repower %s: %w: %w; destroy the cluster", p.spec.Name(), err, last)
@@ -285,29 +287,33 @@ func (p *Provider) Repower(ctx context.Context) error {
 	return p.settle(ctx, names)
 }
 
-// repowerOnce tells whether every node had power before it did anything.
-func (p *Provider) repowerOnce(ctx context.Context, names []string) (on bool, err error) {
+// repowerOnce is nil if every node had power before it did anything.
+func (p *Provider) repowerOnce(ctx context.Context, names []string) error {
 	found, err := p.inspect(ctx, names)
 	if err != nil {
-		return false, err
+		return err
 	}
 	var paused []string
 	var dead []container
+	var without []error
 	for _, c := range found {
-		switch {
-		case c.State.Status == statusPaused:
-			paused = append(paused, c.Name)
-		case c.dark() != "":
-			dead = append(dead, c)
+		if why := c.dark(); why != "" {
+			without = append(without, errors.New(why))
+			if c.State.Status == statusPaused {
+				paused = append(paused, c.Name)
+			} else {
+				dead = append(dead, c)
+			}
 		}
 	}
 	if len(paused) > 0 {
-		_, err = p.engine.Run(ctx, append([]string{"unpause"}, paused...)...)
+		_, err := p.engine.Run(ctx, append([]string{"unpause"}, paused...)...)
+		without = append(without, err)
 	}
 	if len(dead) > 0 {
-		err = errors.Join(err, p.start(ctx, dead))
+		without = append(without, p.start(ctx, dead))
 	}
-	return len(paused)+len(dead) == 0, err
+	return errors.Join(without...)
 }
 
 // inspect reads containers in the order of their names' list and refuses those

@@ -10,15 +10,14 @@ import (
 	"syscall"
 )
 
-const (
-	procRoot = "/proc"
-	// idLength is that of a container's id in full, which no other path contains
-	// by chance.
-	idLength = 64
-)
+// idLength is that of a container's id in full, which no path contains by chance.
+const idLength = 64
 
-// kill is replaced in tests.
-var kill = syscall.Kill
+// Replaced in tests.
+var (
+	procRoot = "/proc"
+	kill     = syscall.Kill
+)
 
 // doom kills all processes of all these nodes, each node's first process before
 // any other: with it the kernel lets nothing new begin in the node. Frozen ones
@@ -34,7 +33,7 @@ func (p *Provider) doom(nodes []container) (all bool, err error) {
 			return false, fmt.Errorf("the engine gives %q as the id of node %s", c.ID, c.Name)
 		}
 	}
-	byNode, err := processesOf(procRoot, nodes)
+	byNode, err := processesOf(nodes)
 	if err != nil {
 		return false, err
 	}
@@ -65,8 +64,8 @@ func (p *Provider) doom(nodes []container) (all bool, err error) {
 // processesOf lists, for each container, the processes in its control group and
 // below. Engines put the container's id into the group's path, so that nothing
 // of another machine's engine is ever found.
-func processesOf(proc string, nodes []container) ([][]int, error) {
-	paths, err := filepath.Glob(filepath.Join(proc, "[0-9]*", "cgroup"))
+func processesOf(nodes []container) ([][]int, error) {
+	paths, err := filepath.Glob(filepath.Join(procRoot, "[0-9]*", "cgroup"))
 	if err != nil {
 		return nil, fmt.Errorf("list processes: %w", err)
 	}

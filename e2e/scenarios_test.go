@@ -1,0 +1,47 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"blackout/e2e/images"
+	"blackout/e2e/progress"
+	"blackout/e2e/report"
+	"blackout/e2e/run"
+	"blackout/e2e/scenario"
+)
+
+// scenarioLimit covers one run, images compiled from nothing included.
+const scenarioLimit = 75 * time.Minute
+
+// Each scenario is a spec for each version that it names, with its labels.
+var _ = Describe("scenario", func() {
+	source, err := filepath.Abs("..")
+	if err != nil {
+		panic(err)
+	}
+	// A scenario that does not decode has its own failing unit test.
+	scenarios, _ := scenario.Load(filepath.Join(source, "scenarios"), report.Known())
+	for _, s := range scenarios {
+		for _, version := range s.Longhorn.Versions {
+			It(s.Name+" on Longhorn "+version, Label(s.Labels...), func(ctx SpecContext) {
+				h, err := run.NewHarness(progress.New(GinkgoWriter))
+				Expect(err).NotTo(HaveOccurred())
+				x := run.Experiment{
+					Harness: h, Scenario: s, Results: fromEnv(envResults, os.TempDir()),
+					Request: images.Request{Longhorn: version, Mode: images.Mode(fromEnv(envImages, string(images.Auto)))},
+				}
+				v, dir, err := x.Run(ctx)
+				AddReportEntry("results", dir)
+				Expect(err).NotTo(HaveOccurred(), "the harness or its machine failed; what was collected is in %s", dir)
+				Expect(v.WriteText(GinkgoWriter)).To(Succeed())
+				AddReportEntry("verdict", string(v.Judgement.Outcome)+": "+v.Judgement.Reason)
+				Expect(v.ExitCode).To(BeZero(), "%s: %s", v.Judgement.Outcome, v.Judgement.Reason)
+			}, SpecTimeout(scenarioLimit))
+		}
+	}
+})
