@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,6 +29,9 @@ import (
 // networkEnv is kind's only way to name a network, see kind's
 // pkg/cluster/internal/providers/docker/provider.go.
 const networkEnv = "KIND_EXPERIMENTAL_DOCKER_NETWORK"
+
+// dockerName is the engine whose networks can be given a subnet and keep it.
+const dockerName = "docker"
 
 // Mount is a directory of this machine that a node sees.
 type Mount struct {
@@ -243,8 +247,26 @@ func (p *Provider) createNetwork(ctx context.Context) error {
 	if err != nil || len(found) > 0 {
 		return err
 	}
-	_, err = p.engine.Run(ctx, "network", "create", "--driver", "bridge",
-		"--label", workspace.LabelManaged+"=true", "--label", workspace.LabelRun+"="+p.spec.Run, name)
+	create := []string{
+		"network", "create", "--driver", "bridge",
+		"--label", workspace.LabelManaged + "=true", "--label", workspace.LabelRun + "=" + p.spec.Run,
+	}
+	if _, err := p.engine.Run(ctx, slices.Concat(create, []string{name})...); err != nil {
+		return err
+	}
+	if p.engine.Name != dockerName {
+		return nil
+	}
+	// The engine knows a free subnet, but lets nodes ask for their own addresses
+	// only in one that it was given: so what it chose is given to it.
+	subnet, err := p.engine.Run(ctx, "network", "inspect", "--format", "{{(index .IPAM.Config 0).Subnet}}", name)
+	if err != nil || subnet == "" {
+		return err
+	}
+	if _, err := p.engine.Run(ctx, "network", "rm", name); err != nil {
+		return err
+	}
+	_, err = p.engine.Run(ctx, slices.Concat(create, []string{"--subnet", subnet, "--label", labelFixed + "=" + fixed, name})...)
 	return err
 }
 

@@ -96,7 +96,7 @@ func TestRunIDs(t *testing.T) {
 func fakeDocker(t *testing.T, nodes, networks string) (log func() string) {
 	t.Helper()
 	dir := t.TempDir()
-	script := fmt.Sprintf("#!/bin/sh\necho \"$*\" >>%[1]s/log\ncase \"$1 $2\" in\n'ps --all') printf '%[2]s';;\n'network ls') printf '%[3]s';;\nesac\n",
+	script := fmt.Sprintf("#!/bin/sh\necho \"$*\" >>%[1]s/log\ncase \"$1 $2\" in\n'ps --all') printf '%[2]s';;\n'network ls') printf '%[3]s';;\n'network inspect') echo 172.30.0.0/16;;\nesac\n",
 		dir, nodes, networks)
 	if err := os.WriteFile(filepath.Join(dir, "docker"), []byte(script), 0o755); err != nil {
 		t.Fatal(err)
@@ -151,7 +151,10 @@ func TestOwnNetworkIsLabeled(t *testing.T) {
 	g.Expect(err).NotTo(HaveOccurred())
 	log := fakeDocker(t, "", "")
 	g.Expect(p.createNetwork(t.Context())).To(Succeed())
-	g.Expect(log()).To(HaveSuffix("network create --driver bridge --label blackout.managed=true --label blackout.run=r1 blackout-r1\n"))
+	create := "network create --driver bridge --label blackout.managed=true --label blackout.run=r1 "
+	g.Expect(log()).To(ContainSubstring("\n" + create + "blackout-r1\n"))
+	g.Expect(log()).To(HaveSuffix("\nnetwork rm blackout-r1\n"+create+"--subnet 172.30.0.0/16 --label blackout.addresses=fixed blackout-r1\n"),
+		"made again with the subnet that the engine chose")
 	log = fakeDocker(t, "", `n1\n`)
 	g.Expect(p.createNetwork(t.Context())).To(Succeed())
 	g.Expect(log()).NotTo(ContainSubstring("create"))
