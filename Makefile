@@ -31,7 +31,9 @@ JSON ?=
 ENGINE ?=
 #= flags for go test, such as -count=1 or -race
 TESTFLAGS ?=
-#= flags for the Ginkgo suite, such as -ginkgo.focus=smoke
+#= which specs of the Ginkgo suite run, by label: ground, smoke, nightly, qualification, issue-9978
+LABELS ?= ground
+#= flags for the Ginkgo suite, such as -ginkgo.dry-run
 E2E_ARGS ?=
 #= time after which the Ginkgo suite gives up and cleans up
 E2E_SUITE_TIMEOUT ?= 80m
@@ -101,9 +103,10 @@ test-podnet: go ## run the unit tests of the nodes' pod network only
 
 .PHONY: test-e2e
 test-e2e: go ## run the Ginkgo suite on kind (slow: up to 80 minutes from nothing)
+	@mkdir -p '$(RESULTS)'
 	BLACKOUT_E2E=1 LONGHORN='$(LONGHORN)' IMAGES='$(IMAGES)' RESULTS='$(abspath $(RESULTS))' \
 		go test ./e2e -run TestE2E -count=1 -timeout '$(E2E_TIMEOUT)' -v -args \
-		-ginkgo.timeout='$(E2E_SUITE_TIMEOUT)' $(E2E_ARGS)
+		-ginkgo.timeout='$(E2E_SUITE_TIMEOUT)' -ginkgo.label-filter='$(LABELS)' -ginkgo.junit-report='$(abspath $(RESULTS))/junit.xml' $(E2E_ARGS)
 
 ##@ Code
 

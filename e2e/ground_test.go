@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/netip"
@@ -61,23 +62,28 @@ func up(ctx context.Context, h run.Harness, id, managerSource string, volumes in
 		Expect(err).NotTo(HaveOccurred())
 		Expect(left).To(BeEmpty(), "containers that outlive their run")
 	})
+	// Registered after the removal, and so done before it.
+	DeferCleanup(func(ctx context.Context) {
+		if !CurrentSpecReport().Failed() {
+			return
+		}
+		dir := filepath.Join(fromEnv(envResults, os.TempDir()), "logs", id)
+		Expect(os.MkdirAll(dir, 0o755)).To(Succeed())
+		if err := h.ExportLogs(ctx, id, dir); err != nil {
+			GinkgoWriter.Println("no logs could be kept:", err)
+			return
+		}
+		GinkgoWriter.Println("logs of the nodes are in", dir)
+	})
 	lab, err := h.Up(ctx, spec)
 	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(func(ctx context.Context) {
-		if CurrentSpecReport().Failed() {
-			dir := filepath.Join(fromEnv(envResults, os.TempDir()), "blackout-logs", id)
-			Expect(os.MkdirAll(dir, 0o755)).To(Succeed())
-			Expect(lab.Provider.ExportLogs(ctx, dir)).To(Succeed())
-			GinkgoWriter.Println("logs of the nodes are in", dir)
-		}
-	})
 	for _, timing := range lab.Timings {
 		AddReportEntry(timing.Step, fmt.Sprintf("%s, cached: %t", timing.Elapsed.Round(time.Second), timing.Cached))
 	}
 	return lab
 }
 
-var _ = Describe("the ground that every run stands on", Label("smoke"), Ordered, func() {
+var _ = Describe("the ground that every run stands on", Label("ground"), Ordered, func() {
 	var (
 		h   run.Harness
 		lab *run.Lab
@@ -221,7 +227,7 @@ var _ = Describe("the ground that every run stands on", Label("smoke"), Ordered,
 	}, NodeTimeout(adoptLimit))
 })
 
-var _ = Describe("a checkout of longhorn-manager", Label("smoke"), func() {
+var _ = Describe("a checkout of longhorn-manager", Label("ground"), func() {
 	It("runs in the cluster, with the line that its developer changed", func(ctx SpecContext) {
 		h, err := run.NewHarness(progress.New(GinkgoWriter))
 		Expect(err).NotTo(HaveOccurred())
@@ -258,11 +264,13 @@ var _ = Describe("a checkout of longhorn-manager", Label("smoke"), func() {
 // copyManager copies the module's source: what a developer's checkout holds.
 func copyManager(ctx context.Context, h run.Harness, version, to string) {
 	GinkgoHelper()
-	cmd := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/longhorn/longhorn-manager")
+	cmd := exec.CommandContext(ctx, "go", "mod", "download", "-json", "github.com/longhorn/longhorn-manager")
 	cmd.Dir = filepath.Join(h.Fixtures, "longhorn-manager", version)
 	out, err := cmd.Output()
 	Expect(err).NotTo(HaveOccurred(), "find the source of %s", version)
-	Expect(os.CopyFS(to, os.DirFS(strings.TrimSpace(string(out))))).To(Succeed())
+	var module struct{ Dir string }
+	Expect(json.Unmarshal(out, &module)).To(Succeed())
+	Expect(os.CopyFS(to, os.DirFS(module.Dir))).To(Succeed())
 	// The module cache is read-only; a checkout is not.
 	Expect(exec.CommandContext(ctx, "chmod", "-R", "u+w", to).Run()).To(Succeed())
 }

@@ -28,6 +28,9 @@ const (
 	systemConfig = "/etc/docker/daemon.json"
 	dockerd      = "dockerd"
 	privateMode  = 0o600
+	// aptLock lets apt wait for another one, such as that of a killed run or of
+	// unattended upgrades; in seconds.
+	aptLock = "-oDPkg::Lock::Timeout=300"
 )
 
 // Host is what starting an engine needs to know of the machine and the caller.
@@ -47,6 +50,18 @@ func (h Host) Ensure(ctx context.Context) (*Engine, error) {
 	}
 	if errors.Is(err, ErrPermission) || os.Getuid() != 0 {
 		return nil, err
+	}
+	if remote := os.Getenv("DOCKER_HOST"); remote != "" {
+		return nil, fmt.Errorf("%w (DOCKER_HOST is %s: an engine started here would not be asked; unset it, or start that one)", err, remote)
+	}
+	release, lockErr := h.Workspace.Lock("engine", true)
+	if lockErr != nil {
+		return nil, lockErr
+	}
+	defer release()
+	// Another run may have started it meanwhile.
+	if e, err := Detect(ctx); err == nil {
+		return e, h.checkRuntime(ctx, e)
 	}
 	if _, lookErr := exec.LookPath(dockerd); lookErr != nil {
 		if !debianLike() {
@@ -147,15 +162,19 @@ func (h Host) install(ctx context.Context) error {
 
 // APTInstall installs Debian packages without recommended ones. It needs root.
 func (h Host) APTInstall(ctx context.Context, packages ...string) error {
-	for _, args := range [][]string{
-		{"update", "-qq"},
-		append([]string{"install", "-y", "-qq", "--no-install-recommends"}, packages...),
+	for _, command := range [][]string{
+		// An installation that was killed half-way is finished first.
+		{"dpkg", "--configure", "-a"},
+		{"apt-get", aptLock, "update", "-qq"},
+		append([]string{"apt-get", aptLock, "install", "-y", "-qq", "--no-install-recommends"}, packages...),
 	} {
-		cmd := exec.CommandContext(ctx, "apt-get", args...)
+		cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+		// Killed, it would leave packages half configured.
+		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("apt-get %s: %w: %s; check the package sources and run again",
-				strings.Join(args, " "), err, lastLine(string(out)))
+			return fmt.Errorf("%s: %w: %s; check the package sources and run again",
+				strings.Join(command, " "), err, lastLine(string(out)))
 		}
 	}
 	return nil
@@ -171,7 +190,18 @@ func (h Host) start(ctx context.Context) (*Engine, error) {
 		if err := os.WriteFile(h.serviceFile(), nil, privateMode); err != nil {
 			return nil, fmt.Errorf("note that docker was started: %w", err)
 		}
-		return h.await(ctx, "journalctl -u docker")
+		e, err := h.await(ctx, "journalctl -u docker")
+		if err != nil {
+			return nil, err
+		}
+		return e, h.checkRuntime(ctx, e)
+	}
+	if !h.Started() {
+		// Of a daemon that is gone: its number may be another process's by now,
+		// and dockerd would refuse to start.
+		if err := os.Remove(h.pidFile()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("start dockerd: %w", err)
+		}
 	}
 	args := []string{"--pidfile", h.pidFile()}
 	if missing := MissingCapabilities(); len(missing) > 0 {

@@ -10,6 +10,8 @@ import (
 	"io"
 	"os/exec"
 	"strings"
+
+	"blackout/e2e/scenario"
 )
 
 // Engine is a container engine that answers.
@@ -36,11 +38,14 @@ const (
 // error is, or wraps, ErrNone, ErrNotRunning or ErrPermission.
 func Detect(ctx context.Context) (*Engine, error) {
 	var problems []error
+	limit := scenario.DefaultTimeouts().EngineCall
 	for _, name := range []string{docker, podman} {
 		if _, err := exec.LookPath(name); err != nil {
 			continue
 		}
 		e := &Engine{Name: name}
+		ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %s", limit))
+		defer cancel()
 		version, err := e.Run(ctx, "version", "--format", "{{.Server.Version}}")
 		if name == podman && err == nil && version == "" {
 			version, err = e.Run(ctx, "version", "--format", "{{.Version}}")

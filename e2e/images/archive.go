@@ -108,7 +108,9 @@ func writeFile(w *tar.Writer, f file) error {
 
 // recipe of one image.
 type recipe struct {
-	ref        string
+	ref string
+	// base is an image whose configuration stays, or nil: then the layers are all.
+	base       v1.Image
 	layers     []v1.Layer
 	entrypoint []string
 	env        []string
@@ -116,6 +118,13 @@ type recipe struct {
 }
 
 func (r recipe) image() (v1.Image, error) {
+	if r.base != nil {
+		image, err := mutate.AppendLayers(r.base, r.layers...)
+		if err != nil {
+			return nil, fmt.Errorf("assemble %s: %w", r.ref, err)
+		}
+		return labeled(image)
+	}
 	image, err := mutate.AppendLayers(empty.Image, r.layers...)
 	if err != nil {
 		return nil, fmt.Errorf("assemble %s: %w", r.ref, err)
@@ -135,6 +144,24 @@ func (r recipe) image() (v1.Image, error) {
 	image, err = mutate.ConfigFile(image, config)
 	if err != nil {
 		return nil, fmt.Errorf("assemble %s: %w", r.ref, err)
+	}
+	return image, nil
+}
+
+// labeled is an image of somebody else's with our label, by which it is found
+// for removal.
+func labeled(image v1.Image) (v1.Image, error) {
+	config, err := image.ConfigFile()
+	if err != nil {
+		return nil, fmt.Errorf("read an image's configuration: %w", err)
+	}
+	changed := config.DeepCopy().Config
+	if changed.Labels == nil {
+		changed.Labels = map[string]string{}
+	}
+	changed.Labels[workspace.LabelManaged] = "true"
+	if image, err = mutate.Config(image, changed); err != nil {
+		return nil, fmt.Errorf("label an image: %w", err)
 	}
 	return image, nil
 }

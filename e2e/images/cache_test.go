@@ -120,7 +120,7 @@ func TestOnceKilledHalfway(t *testing.T) {
 	g.Expect(half).To(HaveLen(1), "else this test proves nothing")
 	g.Expect(b.Workspace.Marked()).To(ContainElement(HaveField("PID", toolPID)))
 
-	release, err := b.lock()
+	release, err := b.lock(t.Context())
 	g.Expect(err).NotTo(HaveOccurred())
 	defer release()
 	g.Expect(os.ReadDir(b.Workspace.Tmp())).To(BeEmpty())
@@ -227,4 +227,27 @@ func TestCheckSpace(t *testing.T) {
 	g.Expect(checkSpace(t.TempDir(), math.MaxUint64)).To(MatchError(And(
 		ContainSubstring("GiB free"), ContainSubstring(workspace.EnvRoot))))
 	g.Expect(checkSpace(filepath.Join(t.TempDir(), "gone"), 0)).To(MatchError(os.ErrNotExist))
+}
+
+// Ctrl-C ends the wait for another build.
+func TestWaitingForAnotherBuildEnds(t *testing.T) {
+	g := NewWithT(t)
+	b := newBuilder(t)
+	release, err := b.Workspace.Lock(BuildLock, false)
+	g.Expect(err).NotTo(HaveOccurred())
+	reason := errors.New("the user pressed Ctrl-C")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	time.AfterFunc(20*time.Millisecond, func() { cancel(reason) })
+	_, err = b.lock(ctx)
+	g.Expect(err).To(MatchError(reason))
+
+	time.AfterFunc(20*time.Millisecond, release)
+	mine, err := b.lock(t.Context())
+	g.Expect(err).NotTo(HaveOccurred())
+	mine()
+
+	// What is no other build is no reason to wait.
+	g.Expect(os.RemoveAll(b.Workspace.Root)).To(Succeed())
+	_, err = b.lock(t.Context())
+	g.Expect(err).To(MatchError(os.ErrNotExist))
 }

@@ -73,19 +73,67 @@ func (c *checkoutSource) inspect(ctx context.Context) error {
 		c.dirty = status != ""
 		return nil
 	}
-	err := filepath.WalkDir(c.dir, func(path string, entry fs.DirEntry, err error) error {
+	var err error
+	if c.files, err = filesBelow(c.dir); err != nil {
+		return fmt.Errorf("%s: %w; make the checkout readable for this user", EnvManagerSource, err)
+	}
+	return nil
+}
+
+// filesBelow lists all files of a tree, except git's own.
+func filesBelow(root string) ([]string, error) {
+	var files []string
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err == nil && entry.Name() == ".git" {
 			return skipped(entry) // changes with every look at it
 		}
 		if err != nil || entry.IsDir() {
 			return err
 		}
-		relative, err := filepath.Rel(c.dir, path)
-		c.files = append(c.files, relative)
+		relative, err := filepath.Rel(root, path)
+		files = append(files, relative)
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("%s: %w; make the checkout readable for this user", EnvManagerSource, err)
+		return nil, fmt.Errorf("list the files of %s: %w", root, err)
+	}
+	return files, nil
+}
+
+// inputs are the checkout's files and those of modules beside it that its go.mod
+// puts in the place of others.
+func (c *checkoutSource) inputs(h *hasher) error {
+	if err := h.files(c.dir, c.files); err != nil {
+		return err
+	}
+	if c.vendored() {
+		return nil // go compiles the copies in vendor
+	}
+	path := filepath.Join(c.dir, "go.mod")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("hash the inputs: %w", err)
+	}
+	mod, err := modfile.Parse(path, text, nil)
+	if err != nil {
+		return fmt.Errorf("read the checkout's go.mod: %w", err)
+	}
+	for _, replace := range mod.Replace {
+		if replace.New.Version != "" {
+			continue // a module with a checksum of its own
+		}
+		dir := replace.New.Path
+		if !filepath.IsAbs(dir) {
+			dir = filepath.Join(c.dir, dir)
+		}
+		files, err := filesBelow(dir)
+		if err != nil {
+			return fmt.Errorf("go.mod replaces %s by %s: %w", replace.Old.Path, replace.New.Path, err)
+		}
+		h.text("replace", replace.Old.Path, replace.Old.Version, replace.New.Path)
+		if err := h.files(dir, files); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -120,6 +168,23 @@ func (c *checkoutSource) label() string {
 // module has only vendor/modules.txt, which go would take for all of them.
 func (c *checkoutSource) vendored() bool { return exists(filepath.Join(c.dir, "vendor", "github.com")) }
 
+// Steps implements Source: where the rest is pulled, compiling comes on top.
+func (c *checkoutSource) Steps() int {
+	if _, ok := c.Source.(registrySource); ok {
+		return c.Source.Steps() + 1
+	}
+	return c.Source.Steps()
+}
+
+// ground of the manager comes from where the rest comes from, so that a registry
+// spares a machine the tools of Debian.
+func (c *checkoutSource) ground(ctx context.Context, version string) (ground, error) {
+	if registry, ok := c.Source.(registrySource); ok {
+		return registry.managerGround(ctx, version)
+	}
+	return moduleSource{c.b}.ground(ctx)
+}
+
 // Manager implements Source. The version tells which release the checkout
 // stands for: Longhorn refuses to start with one that is not semantic.
 func (c *checkoutSource) Manager(ctx context.Context, version string) (Archive, []byte, error) {
@@ -130,9 +195,13 @@ func (c *checkoutSource) Manager(ctx context.Context, version string) (Archive, 
 	p := program{
 		name: "longhorn-manager-checkout", title: "compile longhorn-manager from " + c.dir + " (" + c.label() + ")", usual: 6 * time.Minute,
 		dir: c.dir, packages: []string{"."}, ldflags: managerFlags(version, c.label()), ownVendor: c.vendored(),
-		inputs: func(h *hasher) error { return h.files(c.dir, c.files) },
+		inputs: c.inputs,
 	}
-	archive, err := c.b.managerArchive(ctx, p, version+"-checkout",
+	below, err := c.ground(ctx, version)
+	if err != nil {
+		return Archive{}, nil, err
+	}
+	archive, err := c.b.managerArchive(ctx, below, p, version+"-checkout",
 		Origin{Component: string(Manager), Source: c.Name(), Version: c.label(), Dirty: c.dirty})
 	if err != nil {
 		return Archive{}, nil, fmt.Errorf("longhorn-manager of %s=%s: %w\nmend the checkout and run the same command again, or unset %s", EnvManagerSource, c.dir, err, EnvManagerSource)

@@ -6,7 +6,11 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	. "github.com/onsi/gomega"
+
+	"blackout/e2e/workspace"
 )
 
 const managerMod = "module " + managerPackage + "\n\ngo 1.22\n"
@@ -173,4 +177,77 @@ func TestCheckoutThatCannotBeRead(t *testing.T) {
 	_, err = newCheckout(t.Context(), newBuilder(t), nil, closed)
 	g.Expect(err).To(MatchError(os.ErrPermission))
 	g.Expect(err).To(MatchError(ContainSubstring("make the checkout readable")))
+}
+
+func TestCheckoutKeyHasItsReplacements(t *testing.T) {
+	g := NewWithT(t)
+	parent := t.TempDir()
+	dir := filepath.Join(parent, "manager")
+	write(t, dir, map[string]string{"go.mod": managerMod + "\nreplace example.com/x => ../x\n\nreplace example.com/y => example.com/z v1.0.0\n"})
+	key := func() string {
+		h := newHasher("test")
+		g.Expect(lookAt(t, dir).inputs(h)).To(Succeed())
+		return h.key()
+	}
+	g.Expect(lookAt(t, dir).inputs(newHasher("test"))).To(MatchError(ContainSubstring("replaces example.com/x by ../x")))
+	write(t, parent, map[string]string{"x/x.go": "package x\n"})
+	before := key()
+	write(t, parent, map[string]string{"x/.git/index": "1"})
+	g.Expect(key()).To(Equal(before))
+	write(t, parent, map[string]string{"x/x.go": "package x // changed\n"})
+	g.Expect(key()).NotTo(Equal(before))
+
+	write(t, dir, map[string]string{"vendor/github.com/x/x.go": "package x\n"})
+	vendored := key()
+	write(t, parent, map[string]string{"x/x.go": "package x\n"})
+	g.Expect(key()).To(Equal(vendored), "go compiles the copies in vendor")
+}
+
+// Where a registry answers, a checkout needs nothing of Debian.
+func TestCheckoutOnTheReleasedManager(t *testing.T) {
+	g := NewWithT(t)
+	s := serve(t)
+	released := s.push(t, releasedManager, "v1.7.2")
+	dir := t.TempDir()
+	write(t, dir, map[string]string{"go.mod": managerMod, "main.go": "package main\n\nfunc main() {}\n", "k8s/crds.yaml": "kind: List\n"})
+	make := func() (*Builder, Archive) {
+		b := openBuilder()
+		b.RegistryPrefix = s.host
+		c, err := newCheckout(t.Context(), b, registrySource{b}, dir)
+		g.Expect(err).NotTo(HaveOccurred())
+		archive, crds, err := c.Manager(t.Context(), "v1.7.2")
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(string(crds)).To(Equal("kind: List\n"))
+		g.Expect(c.Steps()-c.Source.Steps()).To(Equal(len(b.Timings)-1), "in the place of one pull")
+		return b, archive
+	}
+	t.Setenv(workspace.EnvRoot, t.TempDir())
+	_, archive := make()
+	ref := archive.Refs[Manager]
+	g.Expect(ref).To(Equal("blackout/longhorn-manager:v1.7.2-checkout-" + archive.Key))
+	g.Expect(archive.Origins).To(HaveExactElements(HaveField("Source", "checkout")))
+	tag, err := name.NewTag(ref)
+	g.Expect(err).NotTo(HaveOccurred())
+	image, err := tarball.ImageFromPath(archive.Path, &tag)
+	g.Expect(err).NotTo(HaveOccurred())
+	config, err := image.ConfigFile()
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(config.Config.Labels).To(HaveKeyWithValue(workspace.LabelManaged, "true"))
+	base, err := released.ConfigFile()
+	g.Expect(err).NotTo(HaveOccurred())
+	below := len(base.RootFS.DiffIDs)
+	g.Expect(config.RootFS.DiffIDs).To(HaveLen(below + 1))
+	g.Expect(config.RootFS.DiffIDs[:below]).To(Equal(base.RootFS.DiffIDs))
+	layers, err := image.Layers()
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(layerListing(t, layers[below])).To(ContainElement(HavePrefix("0 755 usr/local/sbin/longhorn-manager = ")))
+
+	downloads := s.blobs.Load()
+	again, same := make()
+	g.Expect(same).To(Equal(archive))
+	g.Expect(again.Timings).To(HaveEach(HaveField("Cached", true)))
+	g.Expect(s.blobs.Load()).To(Equal(downloads), "nothing is downloaded again")
+	s.push(t, releasedManager, "v1.7.2")
+	_, moved := make()
+	g.Expect(moved.Key).NotTo(Equal(archive.Key), "another image below is another image")
 }

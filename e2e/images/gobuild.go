@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -36,12 +35,26 @@ type program struct {
 	inputs    func(h *hasher) error
 }
 
+// arguments of the go command, all but where the binaries go.
+func (p program) arguments() []string {
+	args := []string{"build", "-v", "-trimpath", "-buildvcs=false", "-tags", p.tags, "-ldflags", p.ldflags}
+	if !p.ownVendor {
+		args = append(args, "-mod=readonly")
+	}
+	return args
+}
+
 // entry computes the key: module files, flags and the compiler's version.
-func (p program) entry(b *Builder) (entry, error) {
+func (p program) entry(ctx context.Context, b *Builder) (entry, error) {
+	version, err := goVersion(ctx, p.dir)
+	if err != nil {
+		return entry{}, err
+	}
 	h := newHasher("go build")
-	h.text("go", runtime.Version())
+	h.text("go", version)
+	h.text("environment", goEnv(p.cgo)...)
+	h.text("arguments", p.arguments()...)
 	h.text("packages", p.packages...)
-	h.text("flags", p.ldflags, p.tags, fmt.Sprint(p.cgo))
 	if err := p.inputs(h); err != nil {
 		return entry{}, err
 	}
@@ -50,7 +63,7 @@ func (p program) entry(b *Builder) (entry, error) {
 
 // build compiles the program once and returns the directory with its binaries.
 func (b *Builder) build(ctx context.Context, p program) (dir, key string, err error) {
-	e, err := p.entry(b)
+	e, err := p.entry(ctx, b)
 	if err != nil {
 		return "", "", err
 	}
@@ -59,10 +72,7 @@ func (b *Builder) build(ctx context.Context, p program) (dir, key string, err er
 		if err := os.Mkdir(tmp, dirMode); err != nil {
 			return fmt.Errorf("make the output directory: %w", err)
 		}
-		args := []string{"build", "-v", "-trimpath", "-buildvcs=false", "-tags", p.tags, "-ldflags", p.ldflags, "-o", tmp + "/"}
-		if !p.ownVendor {
-			args = append(args, "-mod=readonly")
-		}
+		args := append(p.arguments(), "-o", tmp+"/")
 		return b.goTool(ctx, step, p.dir, p.cgo, append(args, p.packages...)...)
 	})
 	return dir, e.key, err
@@ -71,11 +81,29 @@ func (b *Builder) build(ctx context.Context, p program) (dir, key string, err er
 // goTool runs the go command; the packages it names while compiling become
 // notes. An error ends with what the compiler printed.
 func (b *Builder) goTool(ctx context.Context, step *progress.Step, dir string, cgo bool, args ...string) error {
+	return b.tool(ctx, step, dir, goEnv(cgo), "go", args...)
+}
+
+// goEnv keeps the caller's settings out of a build.
+func goEnv(cgo bool) []string {
 	cgoEnabled := "0"
 	if cgo {
 		cgoEnabled = "1"
 	}
-	return b.tool(ctx, step, dir, []string{"CGO_ENABLED=" + cgoEnabled, "GOWORK=off", "GOFLAGS="}, "go", args...)
+	return []string{"CGO_ENABLED=" + cgoEnabled, "GOWORK=off", "GOFLAGS="}
+}
+
+// goVersion of the compiler that a module gets: its go.mod may ask for another
+// than the one that compiled us.
+func goVersion(ctx context.Context, dir string) (string, error) {
+	cmd := exec.CommandContext(ctx, "go", "env", "GOVERSION")
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), goEnv(false)...)
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("ask go for its version in %s: %w; is go in the PATH?", dir, err)
+	}
+	return strings.TrimSpace(string(out)), nil
 }
 
 // tool runs a command of a build, marked for clean-up, with its output as notes.
@@ -129,10 +157,16 @@ func (b *Builder) moduleDir(ctx context.Context, in, module string) (string, err
 	cmd := exec.CommandContext(ctx, "go", "mod", "download", "-json", module)
 	cmd.Dir = in
 	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=")
+	// A refusal of go.sum is only in the standard error, most else only in info.
+	var says tailBuffer
+	cmd.Stderr = &says
 	out, runErr := cmd.Output()
 	var info struct{ Dir, Error string }
 	if err := json.Unmarshal(out, &info); err != nil || info.Dir == "" {
-		return "", fmt.Errorf("download %s: %w", module, errors.Join(runErr, errors.New(info.Error)))
+		if runErr == nil {
+			runErr = errors.New("go names no directory")
+		}
+		return "", fmt.Errorf("download %s: %w: %s", module, runErr, strings.TrimSpace(info.Error+"\n"+says.String()))
 	}
 	return info.Dir, nil
 }

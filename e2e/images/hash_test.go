@@ -122,7 +122,7 @@ func TestKeyOfANestedProgram(t *testing.T) {
 	key := func(root string, change func(*program)) string {
 		p := moduleSource{b}.nested(program{name: "p", dir: root, packages: []string{"."}, ldflags: "-s"})
 		change(&p)
-		e, err := p.entry(b)
+		e, err := p.entry(t.Context(), b)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -148,4 +148,20 @@ func TestKeyOfANestedProgram(t *testing.T) {
 
 func TestJoinKey(t *testing.T) {
 	NewWithT(t).Expect(joinKey("a/b", "0123")).To(Equal("a-b-0123"))
+}
+
+// The go of the PATH compiles, or one that the module's go.mod asks for.
+func TestKeyHasTheCompiler(t *testing.T) {
+	g := NewWithT(t)
+	b := newBuilder(t)
+	root := sample(t)
+	key := func(version string) string {
+		path := t.TempDir()
+		write(t, path, map[string]string{"go*": "#!/bin/sh\n[ \"$*\" = 'env GOVERSION' ] && echo " + version + "\n"})
+		t.Setenv("PATH", path+":"+os.Getenv("PATH"))
+		e, err := moduleSource{b}.nested(program{dir: root, packages: []string{"."}}).entry(t.Context(), b)
+		g.Expect(err).NotTo(HaveOccurred())
+		return e.key
+	}
+	g.Expect(key("go1.26.1")).NotTo(Equal(key("go1.26.2")))
 }

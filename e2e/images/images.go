@@ -6,10 +6,14 @@ package images
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"strings"
 	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"k8s.io/apimachinery/pkg/util/wait"
 
 	"blackout/e2e/engine"
 	"blackout/e2e/progress"
@@ -102,6 +106,9 @@ type Source interface {
 	ObjectStore(ctx context.Context) (Archive, error)
 	// NodeBase is what the archives are put into: see nodeBase.
 	NodeBase(ctx context.Context) (nodeBase, error)
+	// LoadBalancer puts kind's load balancer into the engine under that name;
+	// kindDir is kind's source.
+	LoadBalancer(ctx context.Context, ref name.Tag, kindDir string) error
 }
 
 // Timing of one step, for the record of a cold start.
@@ -127,6 +134,8 @@ type Builder struct {
 	Timings []Timing
 
 	seen map[string]bool
+	// ensured is the source of the last Set.
+	ensured Source
 }
 
 func (b *Builder) record(step string, elapsed time.Duration, cached bool) {
@@ -146,7 +155,7 @@ func (b *Builder) Ensure(ctx context.Context, request Request) (Set, error) {
 	if err != nil {
 		return Set{}, err
 	}
-	release, err := b.lock()
+	release, err := b.lock(ctx)
 	if err != nil {
 		return Set{}, err
 	}
@@ -182,18 +191,31 @@ func (b *Builder) Ensure(ctx context.Context, request Request) (Set, error) {
 	for _, archive := range archives {
 		set.Origins = append(set.Origins, archive.Origins...)
 	}
+	b.ensured = source
 	return set, nil
 }
 
 // lock waits for a build elsewhere, then clears what a killed build left: the
 // lock proves that nobody works in there any more.
-func (b *Builder) lock() (release func(), err error) {
+func (b *Builder) lock(ctx context.Context) (release func(), err error) {
 	release, err = b.Workspace.Lock(buildMark, false)
-	if err != nil {
+	if errors.Is(err, workspace.ErrLocked) {
 		b.Progress.Logf("another process builds images: waiting for it")
-		if release, err = b.Workspace.Lock(buildMark, true); err != nil {
-			return nil, err
+		// Asked again and again: waiting inside the kernel would not end with ctx.
+		err = wait.PollUntilContextCancel(ctx, b.Timeouts.Poll, false, func(context.Context) (bool, error) {
+			var err error
+			release, err = b.Workspace.Lock(buildMark, false)
+			if errors.Is(err, workspace.ErrLocked) {
+				return false, nil
+			}
+			return err == nil, err
+		})
+		if ctx.Err() != nil && err != nil {
+			err = fmt.Errorf("wait for the other build: %w", context.Cause(ctx))
 		}
+	}
+	if err != nil {
+		return nil, err
 	}
 	if err := b.Workspace.ClearTmp(buildMark); err != nil {
 		release()
@@ -229,7 +251,7 @@ func (b *Builder) source(ctx context.Context, request Request) (Source, error) {
 		if err := buildable(request.Longhorn, b.Fixtures); err != nil {
 			return nil, err
 		}
-		if !b.warm(request) {
+		if !b.warm(ctx) {
 			if err := checkSpace(b.Workspace.Root, spaceForBuild); err != nil {
 				return nil, err
 			}
@@ -247,8 +269,8 @@ func (b *Builder) source(ctx context.Context, request Request) (Source, error) {
 
 // warm tells whether the large parts were built before, so that a nearly full
 // disk does not refuse a run that writes little.
-func (b *Builder) warm(Request) bool {
-	for _, e := range b.largeEntries() {
+func (b *Builder) warm(ctx context.Context) bool {
+	for _, e := range b.largeEntries(ctx) {
 		if !exists(e.path()) {
 			return false
 		}

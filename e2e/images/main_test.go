@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 		exit(err)
 	case "concurrent": // makes an entry under the lock, and tells who made it
 		b := openBuilder()
-		release, err := b.lock()
+		release, err := b.lock(context.Background())
 		if err != nil {
 			exit(err)
 		}

@@ -69,15 +69,24 @@ func (s moduleSource) Manager(ctx context.Context, version string) (Archive, []b
 	if err != nil {
 		return Archive{}, nil, err
 	}
-	archive, err := s.b.managerArchive(ctx, s.managerProgram(version), version,
+	below, err := s.ground(ctx)
+	if err != nil {
+		return Archive{}, nil, err
+	}
+	archive, err := s.b.managerArchive(ctx, below, s.managerProgram(version), version,
 		Origin{Component: string(Manager), Source: string(Module), Version: version})
 	return archive, crds, err
 }
 
 // crds reads the version's own definitions out of its module: the zip alone is
-// enough, so this works for versions that do not compile here.
+// enough, so this works for versions that do not compile here. A pinned version
+// is checked against the committed go.sum, any other by a checksum database.
 func (b *Builder) crds(ctx context.Context, version string) ([]byte, error) {
-	dir, err := b.moduleDir(ctx, b.Fixtures, managerPackage+"@"+version)
+	in, module := b.Fixtures, managerPackage+"@"+version
+	if buildable(version, b.Fixtures) == nil {
+		in, module = filepath.Join(b.Fixtures, managerModules, version), managerPackage
+	}
+	dir, err := b.moduleDir(ctx, in, module)
 	if err != nil {
 		return nil, fmt.Errorf("find the CRDs of longhorn %s: %w; is there such a version?", version, err)
 	}
@@ -92,27 +101,43 @@ func readCRDs(managerDir string) ([]byte, error) {
 	return crds, nil
 }
 
+// ground is what a manager's binary is put on.
+type ground struct {
+	key string
+	// recipe of the image without the binary; called only if the image is made.
+	recipe func() (recipe, error)
+}
+
+// ground is the Debian root file system.
+func (s moduleSource) ground(ctx context.Context) (ground, error) {
+	base, key, err := s.b.debian(ctx, s.baseRootfs())
+	return ground{key: key, recipe: func() (recipe, error) {
+		layer, err := tarball.LayerFromFile(base, stored)
+		if err != nil {
+			return recipe{}, fmt.Errorf("read the root file system: %w", err)
+		}
+		return recipe{layers: []v1.Layer{layer}}, nil
+	}}, err
+}
+
 // managerArchive compiles a manager and makes its image.
-func (b *Builder) managerArchive(ctx context.Context, p program, version string, origin Origin) (Archive, error) {
-	base, baseKey, err := b.debian(ctx, moduleSource{b}.baseRootfs())
-	if err != nil {
-		return Archive{}, err
-	}
+func (b *Builder) managerArchive(ctx context.Context, below ground, p program, version string, origin Origin) (Archive, error) {
 	bin, binKey, err := b.build(ctx, p)
 	if err != nil {
 		return Archive{}, err
 	}
-	return b.archive(ctx, "longhorn-manager", "image of "+p.name, version, []string{baseKey, binKey}, []Component{Manager}, origin,
+	return b.archive(ctx, "longhorn-manager", "image of "+p.name, version, []string{below.key, binKey}, []Component{Manager}, origin,
 		func(refs map[Component]string) ([]recipe, error) {
-			rootLayer, err := tarball.LayerFromFile(base, stored)
+			made, err := below.recipe()
 			if err != nil {
-				return nil, fmt.Errorf("read the root file system: %w", err)
+				return nil, err
 			}
 			layer, err := layerOf([]file{{path: "usr/local/sbin/longhorn-manager", from: filepath.Join(bin, filepath.Base(managerPackage)), mode: executable}})
 			if err != nil {
 				return nil, err
 			}
-			return []recipe{{ref: refs[Manager], layers: []v1.Layer{rootLayer, layer}}}, nil
+			made.ref, made.layers = refs[Manager], append(made.layers, layer)
+			return []recipe{made}, nil
 		})
 }
 
@@ -209,7 +234,7 @@ func (s moduleSource) DataPlane(ctx context.Context, _ string) (Archive, error) 
 // needQcow installs the C library that the engine links with. Only a build
 // needs it, so nothing happens where the result is cached.
 func (s moduleSource) needQcow(ctx context.Context) error {
-	e, err := s.dataPlaneProgram().entry(s.b)
+	e, err := s.dataPlaneProgram().entry(ctx, s.b)
 	if err != nil || exists(e.path()) {
 		return err
 	}
@@ -249,11 +274,11 @@ func (s moduleSource) ObjectStore(ctx context.Context) (Archive, error) {
 }
 
 // largeEntries are what takes the space of a build.
-func (b *Builder) largeEntries() []entry {
+func (b *Builder) largeEntries(ctx context.Context) []entry {
 	s := moduleSource{b}
 	var entries []entry
 	for _, p := range []program{s.kubernetesProgram(), s.dataPlaneProgram()} {
-		if e, err := p.entry(b); err == nil {
+		if e, err := p.entry(ctx, b); err == nil {
 			entries = append(entries, e)
 		}
 	}

@@ -16,7 +16,7 @@ func fakeKindFiles(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	write(t, dir, map[string]string{
-		"etc/containerd/config.toml":         `sandbox_image = "registry.k8s.io/pause:3.10"`,
+		"etc/containerd/config.toml":         `sandbox_image = "registry.example/pause:3.10"`,
 		"etc/systemd/system/kubelet.service": "[Unit]",
 		"kind/README.txt":                    "kind",
 		"kind/bin/undo-mount-hacks.sh":       "#!/bin/sh",
@@ -58,7 +58,7 @@ func TestNodeFiles(t *testing.T) {
 		"kind/manifests/default-cni.yaml":    "644 kind: List",
 		"usr/local/bin/entrypoint":           "755 #!/bin/bash",
 		"usr/local/binary.txt":               "644 text",
-		"etc/containerd/config.toml":         `644 sandbox_image = "registry.k8s.io/pause:3.10"`,
+		"etc/containerd/config.toml":         `644 sandbox_image = "registry.example/pause:3.10"`,
 		"etc/systemd/system/kubelet.service": "644 [Unit]",
 		wants + "kubelet.service":            "-> /etc/systemd/system/kubelet.service",
 		wants + "containerd.service":         "-> /etc/systemd/system/containerd.service",
@@ -92,14 +92,14 @@ func TestKubernetesRecipes(t *testing.T) {
 		entrypoint []string
 		has        []string
 	}{
-		"registry.k8s.io/kube-apiserver:v1.33.13":          {[]string{plugins + "kube-apiserver"}, []string{kube}},
-		"registry.k8s.io/kube-controller-manager:v1.33.13": {[]string{plugins + "kube-controller-manager"}, []string{kube}},
-		"registry.k8s.io/kube-scheduler:v1.33.13":          {[]string{plugins + "kube-scheduler"}, []string{kube}},
-		"registry.k8s.io/kube-proxy:v1.33.13":              {[]string{plugins + "kube-proxy"}, []string{debian, kube}},
-		"registry.k8s.io/coredns/coredns:v1.12.0":          {[]string{plugins + "coredns"}, []string{kube}},
-		"registry.k8s.io/etcd:3.5.21-0":                    {nil, []string{debian}},
-		"registry.k8s.io/pause:3.10":                       {[]string{plugins + "pause"}, []string{pause}},
-		podnetRef:                                          {[]string{plugins + "podnet"}, []string{debian, kube}},
+		"registry.example/kube-apiserver:v1.33.13":          {[]string{plugins + "kube-apiserver"}, []string{kube}},
+		"registry.example/kube-controller-manager:v1.33.13": {[]string{plugins + "kube-controller-manager"}, []string{kube}},
+		"registry.example/kube-scheduler:v1.33.13":          {[]string{plugins + "kube-scheduler"}, []string{kube}},
+		"registry.example/kube-proxy:v1.33.13":              {[]string{plugins + "kube-proxy"}, []string{debian, kube}},
+		"registry.example/coredns/coredns:v1.12.0":          {[]string{plugins + "coredns"}, []string{kube}},
+		"registry.example/etcd:3.5.21-0":                    {nil, []string{debian}},
+		"registry.example/pause:3.10":                       {[]string{plugins + "pause"}, []string{pause}},
+		podnetRef:                                           {[]string{plugins + "podnet"}, []string{debian, kube}},
 	}
 	var refs []string
 	for ref := range wanted {
@@ -137,8 +137,8 @@ func TestKubeadmImages(t *testing.T) {
 	dir := t.TempDir()
 	// A fake of the one binary: it must be called by kubeadm's name.
 	write(t, dir, map[string]string{"kubernetes*": "#!/bin/sh\n[ \"$*\" = \"config images list --kubernetes-version " + kubernetesVersion +
-		"\" ] && printf 'registry.k8s.io/etcd:3.5.21-0\\nregistry.k8s.io/pause:3.10\\n'\n"})
-	g.Expect(kubeadmImages(t.Context(), filepath.Join(dir, "kubernetes"))).To(Equal([]string{"registry.k8s.io/etcd:3.5.21-0", "registry.k8s.io/pause:3.10"}))
+		"\" ] && printf 'registry.example/etcd:3.5.21-0\\nregistry.example/pause:3.10\\n'\n"})
+	g.Expect(kubeadmImages(t.Context(), filepath.Join(dir, "kubernetes"))).To(Equal([]string{"registry.example/etcd:3.5.21-0", "registry.example/pause:3.10"}))
 	write(t, dir, map[string]string{"broken*": "#!/bin/sh\nexit 1\n"})
 	_, err := kubeadmImages(t.Context(), filepath.Join(dir, "broken"))
 	g.Expect(err).To(MatchError(ContainSubstring("ask kubeadm for its images")))

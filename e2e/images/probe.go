@@ -18,4 +18,7 @@ func (b *Builder) RegistryAnswers(ctx context.Context) error { return registrySo
 
 // Warm tells whether the large parts were built before. Without fixtures no key
 // can be computed, and nothing counts as built.
-func (b *Builder) Warm() bool { return len(b.largeEntries()) > 0 && b.warm(Request{}) }
+func (b *Builder) Warm() bool {
+	ctx := context.Background()
+	return len(b.largeEntries(ctx)) > 0 && b.warm(ctx)
+}

@@ -90,40 +90,77 @@ type pulled struct {
 func (s registrySource) pull(ctx context.Context, title string, wanted ...pulled) (Archive, error) {
 	h := newHasher("registry")
 	archive := Archive{Refs: map[Component]string{}}
-	images := map[name.Tag]v1.Image{}
+	found := map[name.Tag]name.Digest{}
 	for _, want := range wanted {
 		ref, err := s.reference(want.repository, want.tag)
 		if err != nil {
 			return Archive{}, err
 		}
-		image, err := remote.Image(ref, s.options(ctx)...)
+		digest, err := s.digest(ctx, ref)
 		if err != nil {
-			return Archive{}, fmt.Errorf("pull %s: %w; is there such a release, and does the registry answer?", ref, err)
-		}
-		digest, err := image.Digest()
-		if err != nil {
-			return Archive{}, fmt.Errorf("pull %s: %w", ref, err)
+			return Archive{}, err
 		}
 		// On the nodes it bears the name it has everywhere else.
 		plain, err := name.NewTag(want.repository + ":" + want.tag)
 		if err != nil {
 			return Archive{}, fmt.Errorf("name image %s: %w", want.repository, err)
 		}
-		images[plain] = image
-		h.text(want.repository+":"+want.tag, digest.String())
+		found[plain] = digest
+		h.text(want.repository+":"+want.tag, digest.DigestStr())
 		archive.Refs[want.component] = want.repository + ":" + want.tag
 		archive.Origins = append(archive.Origins, Origin{
-			Component: string(want.component), Source: string(Registry), Version: want.tag, Digest: digest.String(),
+			Component: string(want.component), Source: string(Registry), Version: want.tag, Digest: digest.DigestStr(),
 		})
 	}
 	archive.Key = h.key()
 	const usual = 30 * time.Second
 	e := entry{dir: s.b.Workspace.Images(), name: string(wanted[0].component), key: archive.Key, title: title, usual: usual}
 	var err error
-	archive.Path, err = s.b.once(ctx, e, func(_ context.Context, _ *progress.Step, tmp string) error {
+	archive.Path, err = s.b.once(ctx, e, func(ctx context.Context, _ *progress.Step, tmp string) error {
+		images := map[name.Tag]v1.Image{}
+		for tag, digest := range found {
+			var err error
+			if images[tag], err = s.image(ctx, digest); err != nil {
+				return err
+			}
+		}
 		return writeImages(tmp, images)
 	})
 	return archive, err
+}
+
+// digest asks what a tag names now, which downloads nothing.
+func (s registrySource) digest(ctx context.Context, ref name.Tag) (name.Digest, error) {
+	head, err := remote.Head(ref, s.options(ctx)...)
+	if err != nil {
+		return name.Digest{}, fmt.Errorf("pull %s: %w; is there such a release, and does the registry answer?", ref, err)
+	}
+	return ref.Digest(head.Digest.String()), nil
+}
+
+// image by its digest, or this machine's one among those of an index.
+func (s registrySource) image(ctx context.Context, digest name.Digest) (v1.Image, error) {
+	image, err := remote.Image(digest, s.options(ctx)...)
+	if err != nil {
+		return nil, fmt.Errorf("pull %s: %w; run the same command again", digest, err)
+	}
+	return image, nil
+}
+
+// managerGround is the released manager, for another binary to be put on.
+func (s registrySource) managerGround(ctx context.Context, version string) (ground, error) {
+	ref, err := s.reference(releasedManager, version)
+	if err != nil {
+		return ground{}, err
+	}
+	digest, err := s.digest(ctx, ref)
+	if err != nil {
+		return ground{}, err
+	}
+	return ground{key: digest.DigestStr(), recipe: func() (recipe, error) {
+		base, err := s.image(ctx, digest)
+		return recipe{base: base}, err
+	}}, nil
 }
 
 // Manager implements Source.
@@ -166,6 +203,9 @@ func (s registrySource) NodeBase(ctx context.Context) (nodeBase, error) {
 			image, err := tarball.ImageFromPath(archive.Path, &tag)
 			if err != nil {
 				return fmt.Errorf("read the pulled node image: %w", err)
+			}
+			if image, err = labeled(image); err != nil {
+				return err
 			}
 			renamed, err := name.NewTag(ref)
 			if err != nil {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -16,6 +17,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
@@ -199,7 +202,7 @@ func TestPullOfWhatIsNotThere(t *testing.T) {
 func TestReference(t *testing.T) {
 	g := NewWithT(t)
 	for prefix, want := range map[string]string{
-		"":                    "index.docker.io/longhornio/longhorn-engine:v1.7.2",
+		"":                    name.DefaultRegistry + "/longhornio/longhorn-engine:v1.7.2",
 		"mirror.example:5000": "mirror.example:5000/longhornio/longhorn-engine:v1.7.2",
 		"mirror.example/hub/": "mirror.example/hub/longhornio/longhorn-engine:v1.7.2",
 	} {
@@ -209,4 +212,30 @@ func TestReference(t *testing.T) {
 	}
 	_, err := registrySource{&Builder{}}.reference(releasedEngine, "no tag")
 	g.Expect(err).To(MatchError(ContainSubstring("no tag")))
+}
+
+// Released images are indexes of several machines' images.
+func TestPullOutOfAnIndex(t *testing.T) {
+	g := NewWithT(t)
+	s := serve(t)
+	ours, theirs := s.push(t, "any", "ours"), s.push(t, "any", "theirs")
+	platform := func(image v1.Image, arch string) mutate.IndexAddendum {
+		return mutate.IndexAddendum{Add: image, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: arch}}}
+	}
+	index := mutate.AppendManifests(empty.Index, platform(theirs, "other"), platform(ours, runtime.GOARCH))
+	ref, err := name.NewTag(s.host + "/" + releasedObjectStore + ":" + objectStoreVersion)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(remote.WriteIndex(ref, index)).To(Succeed())
+	b := newBuilder(t)
+	b.RegistryPrefix = s.host
+	archive, err := registrySource{b}.ObjectStore(t.Context())
+	g.Expect(err).NotTo(HaveOccurred())
+	want, err := index.Digest()
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(archive.Origins).To(HaveExactElements(HaveField("Digest", want.String())))
+	image, err := tarball.ImageFromPath(archive.Path, nil)
+	g.Expect(err).NotTo(HaveOccurred())
+	config, err := ours.ConfigName()
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(image.ConfigName()).To(Equal(config))
 }

@@ -14,6 +14,10 @@ import (
 // purpose, so that a security fix upstream does not rebuild a laptop's cache.
 const debianSuite = "trixie"
 
+// debianKeys is the package with Debian's keys, which Ubuntu's mmdebstrap needs
+// and does not bring.
+const debianKeys = "debian-archive-keyring"
+
 // rootfs is a Debian root file system.
 type rootfs struct {
 	name     string
@@ -25,10 +29,25 @@ type rootfs struct {
 	setup string
 }
 
+// options of mmdebstrap, all but the setup, which lies where the checkout lies.
+func (r rootfs) options() []string {
+	return []string{
+		"--variant=" + r.variant, "--format=tar", "--include=" + strings.Join(r.packages, ","),
+		// Nothing reads manuals inside a node, and every node copies the image.
+		"--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/doc/*",
+		"--dpkgopt=path-exclude=/usr/share/locale/*",
+	}
+}
+
+// hook is the setup as mmdebstrap hands it to sh.
+func (r rootfs) hook() string {
+	return "--customize-hook='" + strings.ReplaceAll(r.setup, "'", `'\''`) + `' "$1"`
+}
+
 func (r rootfs) entry(b *Builder) (entry, error) {
 	h := newHasher("rootfs")
-	h.text("suite", debianSuite, r.variant)
-	h.text("packages", r.packages...)
+	h.text("suite", debianSuite)
+	h.text("options", r.options()...)
 	if r.setup != "" {
 		if err := h.file("setup", r.setup); err != nil {
 			return entry{}, err
@@ -44,24 +63,20 @@ func (b *Builder) debian(ctx context.Context, r rootfs) (path, key string, err e
 		return "", "", err
 	}
 	path, err = b.once(ctx, e, func(ctx context.Context, step *progress.Step, tmp string) error {
-		if err := b.needTool(ctx, step, "mmdebstrap"); err != nil {
+		if err := b.needTool(ctx, step, "mmdebstrap", debianKeys); err != nil {
 			return err
 		}
-		args := []string{
-			"--variant=" + r.variant, "--format=tar", "--include=" + strings.Join(r.packages, ","),
-			// Nothing reads manuals inside a node, and every node copies the image.
-			"--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/doc/*",
-			"--dpkgopt=path-exclude=/usr/share/locale/*",
-		}
+		args := r.options()
 		if r.setup != "" {
-			args = append(args, "--customize-hook="+r.setup+` "$1"`)
+			args = append(args, r.hook())
 		}
 		return b.tool(ctx, step, "", nil, "mmdebstrap", append(args, debianSuite, tmp)...)
 	})
 	return path, e.key, err
 }
 
-// needTool installs a missing Debian package of the same name.
+// needTool installs a missing Debian package of the same name, and with it what
+// else its work takes.
 func (b *Builder) needTool(ctx context.Context, step *progress.Step, name string, packages ...string) error {
 	if _, err := exec.LookPath(name); err == nil {
 		return nil

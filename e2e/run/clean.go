@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"blackout/e2e/engine"
+	"blackout/e2e/images"
 	"blackout/e2e/workspace"
 )
 
@@ -21,10 +22,7 @@ type CleanOptions struct {
 // Clean removes whatever any run left, alive or killed, and returns what it
 // removed, a line each. It goes on after a failure and returns them all.
 func (h Harness) Clean(ctx context.Context, options CleanOptions) (removed []string, err error) {
-	release, err := h.Workspace.Lock("build", false)
-	if errors.Is(err, workspace.ErrLocked) {
-		return nil, fmt.Errorf("another process is building images: stop it first")
-	}
+	release, err := h.lockEverything()
 	if err != nil {
 		return nil, err
 	}
@@ -53,6 +51,43 @@ func (h Harness) Clean(ctx context.Context, options CleanOptions) (removed []str
 		did([]string{said}, err)
 	}
 	return removed, errors.Join(failures...)
+}
+
+// lockEverything proves that no living process builds images or has a run under
+// way: taking its nodes away would look like a fault of theirs.
+func (h Harness) lockEverything() (release func(), err error) {
+	runs, err := filepath.Glob(filepath.Join(h.Workspace.Root, runLock+"*.lock"))
+	if err != nil {
+		return nil, fmt.Errorf("list the runs: %w", err)
+	}
+	var held []func()
+	release = func() {
+		for _, one := range held {
+			one()
+		}
+	}
+	names := []string{images.BuildLock}
+	for _, path := range runs {
+		names = append(names, strings.TrimSuffix(filepath.Base(path), ".lock"))
+	}
+	for _, name := range names {
+		one, err := h.Workspace.Lock(name, false)
+		if err != nil {
+			release()
+			if errors.Is(err, workspace.ErrLocked) {
+				return nil, fmt.Errorf("a process that is alive works on %q: stop it first (Ctrl-C cleans up after itself)", name)
+			}
+			return nil, err
+		}
+		held = append(held, one)
+	}
+	for _, path := range runs {
+		if err := os.Remove(path); err != nil {
+			release()
+			return nil, fmt.Errorf("forget a run: %w", err)
+		}
+	}
+	return release, nil
 }
 
 func (h Harness) killMarked() (killed []string, err error) {
@@ -132,11 +167,11 @@ func removeFromEngine(ctx context.Context, e *engine.Engine, cache bool) (remove
 	if !cache {
 		return removed, nil
 	}
-	images, err := e.Lines(ctx, "images", "--quiet", "--filter", "label="+workspace.LabelManaged+"=true")
+	built, err := e.Lines(ctx, "images", "--quiet", "--filter", "label="+workspace.LabelManaged+"=true")
 	if err != nil {
 		return removed, err
 	}
-	for _, id := range images {
+	for _, id := range built {
 		if _, err := e.Run(ctx, "rmi", "--force", id); err != nil {
 			return removed, err
 		}

@@ -178,5 +178,20 @@ func TestCleanWaitsForNoBuild(t *testing.T) {
 	g.Expect(err).NotTo(HaveOccurred())
 	defer release()
 	_, err = h.Clean(t.Context(), CleanOptions{})
-	g.Expect(err).To(MatchError(ContainSubstring("another process is building images")))
+	g.Expect(err).To(MatchError(ContainSubstring("works on \"build\"")))
+}
+
+func TestCleanRefusesWhileARunIsAlive(t *testing.T) {
+	g := NewWithT(t)
+	h := Harness{Workspace: workspace.Workspace{Root: t.TempDir()}}
+	alive, err := h.Workspace.Lock(runLock+"r1", false)
+	g.Expect(err).NotTo(HaveOccurred())
+	_, err = h.lockEverything()
+	g.Expect(err).To(MatchError(ContainSubstring(`"run-r1"`)))
+
+	alive()
+	release, err := h.lockEverything()
+	g.Expect(err).NotTo(HaveOccurred())
+	release()
+	g.Expect(filepath.Join(h.Workspace.Root, runLock+"r1.lock")).NotTo(BeAnExistingFile(), "a run that is over is forgotten")
 }

@@ -63,6 +63,11 @@ func (x Experiment) Run(ctx context.Context) (v report.Verdict, dir string, err 
 	if err := t.prepareDirectory(); err != nil {
 		return v, t.dir, err
 	}
+	release, err := t.Workspace.Lock(runLock+id+"-phases", false)
+	if err != nil {
+		return v, t.dir, err
+	}
+	defer release()
 	defer func() { err = errors.Join(err, t.cleanUp(ctx, err != nil)) }()
 	if err := t.bringUp(ctx); err != nil {
 		return v, t.dir, err
@@ -311,8 +316,8 @@ func (t *trial) cleanUp(ctx context.Context, failed bool) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.Timeouts.CleanUp)
 	defer cancel()
-	if failed && t.lab != nil && t.lab.Provider != nil {
-		if err := t.lab.Provider.ExportLogs(ctx, filepath.Join(t.dir, "logs")); err != nil {
+	if failed {
+		if err := t.ExportLogs(ctx, t.id, filepath.Join(t.dir, "logs")); err != nil {
 			t.Progress.Logf("%v", err)
 		}
 	}

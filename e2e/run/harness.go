@@ -4,6 +4,7 @@ package run
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 
 	"blackout/e2e/engine"
@@ -24,6 +25,9 @@ type Harness struct {
 	RegistryPrefix string
 }
 
+// EnvRegistry names a mirror of the released images.
+const EnvRegistry = "BLACKOUT_REGISTRY"
+
 // NewHarness opens the workspace and finds the source tree.
 func NewHarness(reporter *progress.Reporter) (Harness, error) {
 	ws, err := workspace.Open()
@@ -36,6 +40,7 @@ func NewHarness(reporter *progress.Reporter) (Harness, error) {
 	}
 	return Harness{
 		Workspace: ws, Timeouts: scenario.DefaultTimeouts(), Progress: reporter, Fixtures: filepath.Join(source, "fixtures"),
+		RegistryPrefix: os.Getenv(EnvRegistry),
 	}, nil
 }
 

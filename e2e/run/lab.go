@@ -55,6 +55,8 @@ type record struct {
 }
 
 const (
+	// runLock begins the name of every lock that a run under way holds.
+	runLock      = "run-"
 	recordFile   = "lab.json"
 	volumePrefix = "vol"
 	recordMode   = 0o644
@@ -72,7 +74,7 @@ func (h Harness) Up(ctx context.Context, spec LabSpec) (*Lab, error) {
 	if _, err := shape.Config(); err != nil {
 		return nil, err
 	}
-	release, err := h.Workspace.Lock("run-"+spec.Run, false)
+	release, err := h.Workspace.Lock(runLock+spec.Run, false)
 	if errors.Is(err, workspace.ErrLocked) {
 		return nil, fmt.Errorf("run %q is being made by another process: wait for it, or choose another name", spec.Run)
 	}
@@ -104,6 +106,20 @@ func (h Harness) Up(ctx context.Context, spec LabSpec) (*Lab, error) {
 // Down removes a run's cluster and everything that belongs to it.
 func (h Harness) Down(ctx context.Context, e *engine.Engine, run string) error {
 	return kind.Destroy(ctx, e, h.Workspace, run)
+}
+
+// ExportLogs writes the logs of a run's nodes below dir, also of a cluster that
+// never became ready.
+func (h Harness) ExportLogs(ctx context.Context, run, dir string) error {
+	e, err := engine.Detect(ctx)
+	if err != nil {
+		return err
+	}
+	provider, err := kind.New(kind.Spec{Run: run, ControlPlanes: 1}, e, h.Workspace, h.Timeouts, func(string, ...any) {})
+	if err != nil {
+		return err
+	}
+	return provider.ExportLogs(ctx, dir)
 }
 
 // labSteps is how many steps of a lab follow the images.

@@ -68,13 +68,14 @@ func (l *live) Sample(s history.Sample) error {
 // stale samples are not shown: a number from before a blackout is no news.
 const stale = 30 * time.Second
 
-// worst of a series and a subject over all nodes, for a person to see.
+// worst of a series over all nodes, of one subject or of any, for a person to
+// see.
 func (l *live) worst(series, subject string) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	worst, found := 0.0, false
 	for _, s := range l.newest {
-		if s.Series == series && s.Subject == subject && time.Since(s.Time) < stale {
+		if s.Series == series && (subject == "" || s.Subject == subject) && time.Since(s.Time) < stale {
 			worst, found = max(worst, s.Value), true
 		}
 	}

@@ -8,9 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
-	"time"
 
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/tools/clientcmd"
@@ -26,9 +24,9 @@ import (
 	"blackout/e2e/workspace"
 )
 
-// networkEnv is kind's only way to name a network, see kind's
-// pkg/cluster/internal/providers/docker/provider.go.
-const networkEnv = "KIND_EXPERIMENTAL_DOCKER_NETWORK"
+// networkEnvs are kind's only way to name a network, see kind's
+// pkg/cluster/internal/providers/docker/provider.go and the one of podman.
+var networkEnvs = []string{"KIND_EXPERIMENTAL_DOCKER_NETWORK", "KIND_EXPERIMENTAL_PODMAN_NETWORK"}
 
 // dockerName is the engine whose networks can be given a subnet and keep it.
 const dockerName = "docker"
@@ -173,8 +171,10 @@ func (p *Provider) Create(ctx context.Context) (cluster.Cluster, error) {
 	if err := p.createNetwork(ctx); err != nil {
 		return nil, err
 	}
-	if err := os.Setenv(networkEnv, p.spec.Name()); err != nil {
-		return nil, fmt.Errorf("name the cluster's network: %w", err)
+	for _, name := range networkEnvs {
+		if err := os.Setenv(name, p.spec.Name()); err != nil {
+			return nil, fmt.Errorf("name the cluster's network: %w", err)
+		}
 	}
 	// kind starts the engine's client many times over: a mark on each finds those
 	// that outlive a killed run and go on making nodes.
@@ -191,8 +191,8 @@ func (p *Provider) Create(ctx context.Context) (cluster.Cluster, error) {
 		done <- p.kind.Create(p.spec.Name(),
 			kindcluster.CreateWithV1Alpha4Config(config),
 			kindcluster.CreateWithKubeconfigPath(p.Kubeconfig()),
-			kindcluster.CreateWithWaitForReady(p.timeouts.NodesReady),
-			kindcluster.CreateWithRetain(true), // whoever called decides; logs may be wanted
+			kindcluster.CreateWithWaitForReady(0), // it can neither fail nor be interrupted, see awaitNodes
+			kindcluster.CreateWithRetain(true),    // whoever called decides; logs may be wanted
 			kindcluster.CreateWithDisplayUsage(false),
 			kindcluster.CreateWithDisplaySalutation(false),
 		)
@@ -205,12 +205,50 @@ func (p *Provider) Create(ctx context.Context) (cluster.Cluster, error) {
 		destroyErr := p.Destroy(cleanup)
 		createErr := <-done
 		// It may have made one more container before it noticed.
-		return nil, errors.Join(context.Cause(ctx), destroyErr, p.Destroy(cleanup), createErr)
+		again, cancelAgain := context.WithTimeout(context.WithoutCancel(ctx), p.timeouts.CleanUp)
+		defer cancelAgain()
+		return nil, errors.Join(context.Cause(ctx), destroyErr, p.Destroy(again), createErr)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("make cluster %s with kind: %w", p.spec.Name(), explain(err))
 	}
-	return p.Open()
+	c, err := p.Open()
+	if err != nil {
+		return nil, err
+	}
+	return c, p.awaitNodes(ctx, c)
+}
+
+// awaitNodes returns once every node of the shape is Ready.
+func (p *Provider) awaitNodes(ctx context.Context, c cluster.Cluster) error {
+	missing := "the API server was not asked yet"
+	err := wait.PollUntilContextTimeout(ctx, p.timeouts.Poll, p.timeouts.NodesReady, true, func(ctx context.Context) (bool, error) {
+		nodes, err := c.Nodes(ctx)
+		if err != nil {
+			missing = err.Error()
+			return false, nil //nolint:nilerr // it may answer yet
+		}
+		missing = p.spec.missing(nodes)
+		return missing == "", nil
+	})
+	if err != nil {
+		return fmt.Errorf("wait for the nodes of %s: %w: %s; on a slow machine raise Timeouts.NodesReady", p.spec.Name(), err, missing)
+	}
+	return nil
+}
+
+// missing says which node of the shape is not there or not Ready, or nothing.
+func (s Spec) missing(nodes []cluster.Node) string {
+	ready := map[string]bool{}
+	for _, node := range nodes {
+		ready[node.Name] = node.Ready
+	}
+	for _, name := range s.NodeNames() {
+		if !ready[name] {
+			return "node " + name + " is not Ready"
+		}
+	}
+	return ""
 }
 
 // explain adds the end of what the failed command printed, which kind keeps
@@ -238,109 +276,6 @@ func (p *Provider) Open() (cluster.Cluster, error) {
 	}
 	return made{name: p.spec.Name(), client: client}, nil
 }
-
-// createNetwork makes the run's own network. kind takes one that is there, but
-// makes its own without a label.
-func (p *Provider) createNetwork(ctx context.Context) error {
-	name := p.spec.Name()
-	found, err := p.engine.Lines(ctx, "network", "ls", "--quiet", "--filter", "name=^"+name+"$")
-	if err != nil || len(found) > 0 {
-		return err
-	}
-	create := []string{
-		"network", "create", "--driver", "bridge",
-		"--label", workspace.LabelManaged + "=true", "--label", workspace.LabelRun + "=" + p.spec.Run,
-	}
-	if _, err := p.engine.Run(ctx, slices.Concat(create, []string{name})...); err != nil {
-		return err
-	}
-	if p.engine.Name != dockerName {
-		return nil
-	}
-	// The engine knows a free subnet, but lets nodes ask for their own addresses
-	// only in one that it was given: so what it chose is given to it.
-	subnet, err := p.engine.Run(ctx, "network", "inspect", "--format", "{{(index .IPAM.Config 0).Subnet}}", name)
-	if err != nil || subnet == "" {
-		return err
-	}
-	if _, err := p.engine.Run(ctx, "network", "rm", name); err != nil {
-		return err
-	}
-	_, err = p.engine.Run(ctx, slices.Concat(create, []string{"--subnet", subnet, "--label", labelFixed + "=" + fixed, name})...)
-	return err
-}
-
-// Destroy implements cluster.Provider.
-func (p *Provider) Destroy(ctx context.Context) error {
-	return Destroy(ctx, p.engine, p.workspace, p.spec.Run)
-}
-
-// Destroy removes a run's nodes with their volumes, its network and its
-// directory, known only by the run's id: whoever made them may be dead.
-func Destroy(ctx context.Context, e *engine.Engine, ws workspace.Workspace, run string) error {
-	if err := checkRun(run); err != nil {
-		return err
-	}
-	killed, err := ws.KillMarked(run)
-	if err != nil {
-		return err
-	}
-	// The engine may still be making what killed clients asked for: then it is
-	// looked at until nothing new appears.
-	looks := 1
-	if killed > 0 {
-		looks = quietLooks
-	}
-	if err := removeNodes(ctx, e, run, looks); err != nil {
-		return err
-	}
-	networks, err := e.Lines(ctx, "network", "ls", "--quiet", "--filter", "label="+workspace.LabelRun+"="+run)
-	if err != nil {
-		return fmt.Errorf("find the network of run %s: %w", run, err)
-	}
-	for _, network := range networks {
-		if _, err := e.Run(ctx, "network", "rm", network); err != nil {
-			return fmt.Errorf("remove the network of run %s: %w", run, err)
-		}
-	}
-	_, err = ws.Remove(ws.Run(run))
-	return err
-}
-
-const (
-	// quietLooks in a row must find nothing after clients were killed, one each
-	// quietPoll: the engine makes a container in about a second.
-	quietLooks = 4
-	quietPoll  = time.Second
-)
-
-// removeNodes removes a run's containers until that many looks found none.
-func removeNodes(ctx context.Context, e *engine.Engine, run string, looks int) error {
-	quiet := 0
-	err := wait.PollUntilContextCancel(ctx, quietPoll, true, func(ctx context.Context) (bool, error) {
-		nodes, err := e.Lines(ctx, "ps", "--all", "--quiet", "--filter", "label="+kindLabel+"="+workspace.NamePrefix+run)
-		if err != nil {
-			return false, err
-		}
-		if len(nodes) == 0 {
-			quiet++
-			return quiet >= looks, nil
-		}
-		_, err = e.Run(ctx, append([]string{"rm", "--force", "--volumes"}, nodes...)...)
-		if looks == 1 {
-			return true, err
-		}
-		quiet = 0
-		return false, err
-	})
-	if err != nil {
-		return fmt.Errorf("remove the nodes of run %s: %w", run, err)
-	}
-	return nil
-}
-
-// kindLabel is on every container that kind makes.
-const kindLabel = "io.x-k8s.kind.cluster"
 
 // ExportLogs implements cluster.Provider.
 func (p *Provider) ExportLogs(_ context.Context, dir string) error {

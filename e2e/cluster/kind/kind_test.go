@@ -10,6 +10,7 @@ import (
 	. "github.com/onsi/gomega"
 	"sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
 
+	"blackout/e2e/cluster"
 	"blackout/e2e/engine"
 	"blackout/e2e/scenario"
 	"blackout/e2e/workspace"
@@ -170,4 +171,15 @@ func TestKindsMessagesBecomeNotes(t *testing.T) {
 	l.Errorf("%s", " ")
 	g.Expect(notes).To(Equal([]string{"kind: Preparing 3 nodes", "kind: 100%"}))
 	g.Expect(l.V(1).Enabled()).To(BeFalse())
+}
+
+func TestMissingNamesTheNodeThatIsNotReady(t *testing.T) {
+	g := NewWithT(t)
+	s := Spec{Run: "r1", ControlPlanes: 1, Workers: 1}
+	nodes := []cluster.Node{{Name: "blackout-r1-control-plane", Ready: true}}
+	g.Expect(s.missing(nodes)).To(ContainSubstring("blackout-r1-worker"), "it is not there yet")
+	nodes = append(nodes, cluster.Node{Name: "blackout-r1-worker"})
+	g.Expect(s.missing(nodes)).To(ContainSubstring("blackout-r1-worker"), "it is not Ready yet")
+	nodes[1].Ready = true
+	g.Expect(s.missing(nodes)).To(BeEmpty())
 }

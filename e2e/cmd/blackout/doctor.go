@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"blackout/e2e/doctor"
+	"blackout/e2e/run"
 	"blackout/e2e/scenario"
 )
 
@@ -18,7 +19,7 @@ func doctorCommand() *cobra.Command {
 		Short: "look at this machine: what is there, what that means for Blackout, what to do",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			machine := doctor.Machine{Timeouts: scenario.DefaultTimeouts(), RegistryPrefix: os.Getenv(registryPrefixEnv)}
+			machine := doctor.Machine{Timeouts: scenario.DefaultTimeouts(), RegistryPrefix: os.Getenv(run.EnvRegistry)}
 			report := machine.Examine(cmd.Context())
 			write := report.WriteText
 			if asJSON {

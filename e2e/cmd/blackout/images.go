@@ -15,13 +15,8 @@ import (
 // defaultLonghorn is the version of the incident, longhorn/longhorn#9978.
 const defaultLonghorn = "v1.7.2"
 
-// registryPrefixEnv names a mirror of the released images.
-const registryPrefixEnv = "BLACKOUT_REGISTRY"
-
 func newHarness() (run.Harness, error) {
-	h, err := run.NewHarness(progress.New(os.Stderr))
-	h.RegistryPrefix = os.Getenv(registryPrefixEnv)
-	return h, err
+	return run.NewHarness(progress.New(os.Stderr))
 }
 
 // requestFlags adds the flags that say which images are wanted.
