@@ -88,6 +88,10 @@ clean: build ## remove what any run left, alive or killed; ENGINE=1 stops the en
 run: build ## run SCENARIO on LONGHORN and judge it: exit code 0 as expected, 1 violation, 2 inconclusive, 3 infrastructure
 	@exec $(bin) run $(request) --scenario '$(SCENARIO)' --results '$(RESULTS)' $(if $(BACKUPS),--backups '$(BACKUPS)')
 
+.PHONY: demo
+demo: build ## judge the saved history of a real run, in seconds and without any engine
+	@exec $(bin) judge fixtures/demo/issue-9978-v1.7.2
+
 ##@ Tests
 
 .PHONY: test
@@ -99,7 +103,7 @@ test-unit: go ## run the unit tests of the root module only
 
 .PHONY: test-podnet
 test-podnet: go ## run the unit tests of the nodes' pod network only
-	cd fixtures/kubernetes && go test $(TESTFLAGS) ./podnet/...
+	cd fixtures/kubernetes && CGO_ENABLED=0 go test -trimpath $(TESTFLAGS) ./podnet/... # flags as in the build: nothing is compiled twice
 
 .PHONY: test-e2e
 test-e2e: go ## run the Ginkgo suite on kind (slow: up to 80 minutes from nothing)

@@ -38,20 +38,13 @@ const (
 // error is, or wraps, ErrNone, ErrNotRunning or ErrPermission.
 func Detect(ctx context.Context) (*Engine, error) {
 	var problems []error
-	limit := scenario.DefaultTimeouts().EngineCall
 	for _, name := range []string{docker, podman} {
 		if _, err := exec.LookPath(name); err != nil {
 			continue
 		}
 		e := &Engine{Name: name}
-		ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %s", limit))
-		defer cancel()
-		version, err := e.Run(ctx, "version", "--format", "{{.Server.Version}}")
-		if name == podman && err == nil && version == "" {
-			version, err = e.Run(ctx, "version", "--format", "{{.Version}}")
-		}
+		err := e.askVersion(ctx)
 		if err == nil {
-			e.Version = version
 			return e, nil
 		}
 		problems = append(problems, classify(name, err))
@@ -60,6 +53,18 @@ func Detect(ctx context.Context) (*Engine, error) {
 		return nil, fmt.Errorf("%w: %s", ErrNone, installAdvice())
 	}
 	return nil, errors.Join(problems...)
+}
+
+// askVersion fails unless the engine answers.
+func (e *Engine) askVersion(ctx context.Context) (err error) {
+	limit := scenario.DefaultTimeouts().EngineCall
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %s", limit))
+	defer cancel()
+	e.Version, err = e.Run(ctx, "version", "--format", "{{.Server.Version}}")
+	if e.Name == podman && err == nil && e.Version == "" {
+		e.Version, err = e.Run(ctx, "version", "--format", "{{.Version}}")
+	}
+	return err
 }
 
 // classify turns what a client printed into one of the package's errors.

@@ -24,7 +24,7 @@ func TestOnceMakesOnce(t *testing.T) {
 	g := NewWithT(t)
 	b := newBuilder(t)
 	calls := 0
-	make := func(_ context.Context, _ *progress.Step, tmp string) error {
+	produce := func(_ context.Context, _ *progress.Step, tmp string) error {
 		calls++
 		g.Expect(tmp).NotTo(BeAnExistingFile())
 		g.Expect(os.ReadDir(filepath.Dir(tmp))).To(BeEmpty())
@@ -34,14 +34,14 @@ func TestOnceMakesOnce(t *testing.T) {
 		return makeBoth(tmp, "whole")
 	}
 	for range 3 {
-		path, err := b.once(t.Context(), wanted(b), make)
+		path, err := b.once(t.Context(), wanted(b), produce)
 		g.Expect(err).NotTo(HaveOccurred())
 		g.Expect(path).To(Equal(filepath.Join(b.Workspace.Bin(), "thing-0123")))
 	}
 	g.Expect(b.Timings).To(HaveLen(1), "an entry that several others need is one step")
 
 	again := openBuilder() // another process, later
-	path, err := again.once(t.Context(), wanted(again), make)
+	path, err := again.once(t.Context(), wanted(again), produce)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(os.ReadFile(filepath.Join(path, "a"))).To(BeEquivalentTo("whole"))
 	g.Expect(again.Timings).To(HaveExactElements(HaveField("Cached", true)))
@@ -51,7 +51,7 @@ func TestOnceMakesOnce(t *testing.T) {
 
 	other := wanted(b)
 	other.key, other.name = "4567", "with/slash"
-	path, err = b.once(t.Context(), other, make)
+	path, err = b.once(t.Context(), other, produce)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(path).To(BeADirectory())
 	g.Expect(calls).To(Equal(2), "another key is another thing")

@@ -210,7 +210,7 @@ func TestCheckoutOnTheReleasedManager(t *testing.T) {
 	released := s.push(t, releasedManager, "v1.7.2")
 	dir := t.TempDir()
 	write(t, dir, map[string]string{"go.mod": managerMod, "main.go": "package main\n\nfunc main() {}\n", "k8s/crds.yaml": "kind: List\n"})
-	make := func() (*Builder, Archive) {
+	build := func() (*Builder, Archive) {
 		b := openBuilder()
 		b.RegistryPrefix = s.host
 		c, err := newCheckout(t.Context(), b, registrySource{b}, dir)
@@ -222,7 +222,7 @@ func TestCheckoutOnTheReleasedManager(t *testing.T) {
 		return b, archive
 	}
 	t.Setenv(workspace.EnvRoot, t.TempDir())
-	_, archive := make()
+	_, archive := build()
 	ref := archive.Refs[Manager]
 	g.Expect(ref).To(Equal("blackout/longhorn-manager:v1.7.2-checkout-" + archive.Key))
 	g.Expect(archive.Origins).To(HaveExactElements(HaveField("Source", "checkout")))
@@ -243,11 +243,11 @@ func TestCheckoutOnTheReleasedManager(t *testing.T) {
 	g.Expect(layerListing(t, layers[below])).To(ContainElement(HavePrefix("0 755 usr/local/sbin/longhorn-manager = ")))
 
 	downloads := s.blobs.Load()
-	again, same := make()
+	again, same := build()
 	g.Expect(same).To(Equal(archive))
 	g.Expect(again.Timings).To(HaveEach(HaveField("Cached", true)))
 	g.Expect(s.blobs.Load()).To(Equal(downloads), "nothing is downloaded again")
 	s.push(t, releasedManager, "v1.7.2")
-	_, moved := make()
+	_, moved := build()
 	g.Expect(moved.Key).NotTo(Equal(archive.Key), "another image below is another image")
 }

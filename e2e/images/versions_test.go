@@ -15,7 +15,7 @@ func TestValidateVersion(t *testing.T) {
 	for version, says := range map[string]string{
 		"v1.5.0": "older than v1.6.0", "v1.5.99": "older than", "v1.6.0-rc1": "older than", "v0.0.0": "older than",
 		"1.7.2": "not of the form v1.7.2", "v1.7": "not of the form", "v1": "not of the form", "latest": "not of the form",
-		"": "not of the form", "v1.7.2+build": "not of the form", "v1.07.2": "not of the form", " v1.7.2": "not of the form",
+		"": "not of the form", "v1.7.2+build": "not of the form", "v1.07.2": "not of the form",
 		"v1.7.2\n": "not of the form", "v1.7.2/../x": "not of the form", "V1.7.2": "not of the form",
 	} {
 		NewWithT(t).Expect(ValidateVersion(version)).To(MatchError(ContainSubstring(says)), "%q", version)

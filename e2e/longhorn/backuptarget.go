@@ -59,7 +59,6 @@ func (s *System) ConfigureBackupTarget(ctx context.Context, store *ObjectStore) 
 	return nil
 }
 
-// set changes a Longhorn setting, which a manager makes when it starts.
 // Set changes one of Longhorn's settings, which must exist.
 func (s *System) Set(ctx context.Context, name, value string) error {
 	return s.until(ctx, s.timeouts.APICall, "setting "+name+" to be changed", func(ctx context.Context) (string, error) {

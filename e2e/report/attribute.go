@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 
 	pprof "github.com/google/pprof/profile"
 
@@ -42,6 +44,8 @@ func attribute(dir string, run history.Run) (growths []profile.Growth, notes []s
 			last[k] = capture
 		}
 	}
+	// The heap first: it names who asked for what grew.
+	slices.SortStableFunc(order, func(a, b key) int { return strings.Compare(string(b.kind), string(a.kind)) })
 	for _, k := range order {
 		after, found := last[k]
 		if !found {

@@ -127,7 +127,7 @@ func (v Verdict) markdown(w io.Writer) {
 		}
 	}
 	for _, g := range v.Growth {
-		cause, found := g.Cause()
+		cause, found := cause(g)
 		if !found {
 			continue
 		}
@@ -149,13 +149,22 @@ func (v Verdict) WriteText(w io.Writer) error {
 		fmt.Fprintf(&b, "  %-12s %-30s %s\n", r.Verdict, r.Bound, r.Reason)
 	}
 	for _, g := range v.Growth {
-		if cause, found := g.Cause(); found && g.Net() > 0 {
+		if cause, found := cause(g); found && g.Net() > 0 {
 			fmt.Fprintf(&b, "  grew: %s of %s by %s in %s below %s\n", g.Kind, g.Incarnation.Pod,
 				amount(float64(g.Net()), string(g.Unit)), g.Elapsed.Round(time.Second), cause)
 		}
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// cause is the path that a growth is called after. Goroutines do not show who
+// asked for them: for those it is what they run, and the heap names the creator.
+func cause(g profile.Growth) (profile.Path, bool) {
+	if g.Kind == profile.Goroutines && len(g.Paths) > 0 {
+		return g.Paths[0], true
+	}
+	return g.Cause()
 }
 
 const mebibyte = 1 << 20

@@ -112,7 +112,7 @@ func (t *trial) bringUp(ctx context.Context) (err error) {
 		}
 	}
 	t.Progress.Expect(2 + len(history.PhaseNames))
-	return t.step("a backup target", func(note func(string, ...any)) error {
+	return t.step("a backup target", func(func(string, ...any)) error {
 		store, err := t.lab.Longhorn.InstallObjectStore(ctx, t.lab.Set.ObjectStore)
 		if err != nil {
 			return err
@@ -197,12 +197,11 @@ func (t *trial) phases(ctx context.Context) error {
 		return err
 	}
 	blackout := func(ctx context.Context) error { return t.blackout(ctx, spec.Snapshots) }
-	recover := func(ctx context.Context) error { return t.recover(ctx) }
 	// The backlog's phase is where it starts; during an outage it runs along.
 	order := []struct {
 		name history.PhaseName
 		do   func(context.Context) error
-	}{{history.Backlog, queue}, {history.Outage, blackout}, {history.Recovery, recover}}
+	}{{history.Backlog, queue}, {history.Outage, blackout}, {history.Recovery, t.recover}}
 	switch s.Backlog.Start {
 	case scenario.DuringOutage:
 		order[1].do = func(ctx context.Context) error { return together(ctx, blackout, queue) }
