@@ -109,7 +109,7 @@ test-podnet: go ## run the unit tests of the nodes' pod network only
 test-e2e: go ## run the Ginkgo suite on kind (slow: up to 80 minutes from nothing)
 	@mkdir -p '$(RESULTS)'
 	BLACKOUT_E2E=1 LONGHORN='$(LONGHORN)' IMAGES='$(IMAGES)' RESULTS='$(abspath $(RESULTS))' \
-		go test ./e2e -run TestE2E -count=1 -timeout '$(E2E_TIMEOUT)' -v -args \
+		go test ./e2e -run TestE2E -count=1 -timeout '$(E2E_TIMEOUT)' -v -args -ginkgo.v \
 		-ginkgo.timeout='$(E2E_SUITE_TIMEOUT)' -ginkgo.label-filter='$(LABELS)' -ginkgo.junit-report='$(abspath $(RESULTS))/junit.xml' $(E2E_ARGS)
 
 ##@ Code

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"blackout/e2e/history"
+	"blackout/e2e/scenario"
 )
 
 // Sink takes what happened, in order.
@@ -134,7 +135,7 @@ func (q *queue) feed(ctx context.Context, items []Item, jobs chan<- Item) {
 	limiter := rate.NewLimiter(limit, oneByOne)
 	for _, item := range items {
 		// Not limiter.Wait, which gives up early when ctx has a deadline.
-		if sleep(ctx, limiter.Reserve().Delay()) != nil {
+		if scenario.Pass(ctx, limiter.Reserve().Delay()) != nil {
 			return
 		}
 		select {
@@ -187,15 +188,4 @@ func (q *queue) event(kind history.EventKind, t Totals) error {
 		return fmt.Errorf("record the backlog: %w", err)
 	}
 	return nil
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

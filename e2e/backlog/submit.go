@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 
 	"blackout/e2e/longhorn"
+	"blackout/e2e/scenario"
 )
 
 // between attempts: short at first, because a conflict is over at once, then as
@@ -105,7 +106,7 @@ func (o once) until(ctx context.Context) (earlier bool, err error) {
 			forbiddenSince = time.Now()
 		}
 		o.counted(got)
-		if err := sleep(ctx, backoff.Step()); err != nil {
+		if err := scenario.Pass(ctx, backoff.Step()); err != nil {
 			return doubt, fmt.Errorf("%s: %w", o.what, err)
 		}
 	}

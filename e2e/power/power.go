@@ -77,7 +77,7 @@ func (e Executor) Execute(ctx context.Context, plan Plan) (finished []Done, err 
 	}()
 	for i, outage := range plan.Outages {
 		if i > 0 {
-			if err := sleep(ctx, plan.Between); err != nil {
+			if err := scenario.Pass(ctx, plan.Between); err != nil {
 				return finished, fmt.Errorf("wait for outage %d: %w", i+1, err)
 			}
 		}
@@ -127,7 +127,7 @@ func (x *execution) do(ctx context.Context) error {
 	if err := x.cut(ctx); err != nil {
 		return err
 	}
-	if err := sleep(ctx, x.outage.Duration); err != nil {
+	if err := scenario.Pass(ctx, x.outage.Duration); err != nil {
 		return fmt.Errorf("wait without power: %w", err)
 	}
 	if _, err := x.verifyDead(ctx); err != nil {
@@ -214,17 +214,6 @@ func (x *execution) event(at time.Time, kind history.EventKind, subject string, 
 		return fmt.Errorf("record %s of %s: %w", kind, subject, err)
 	}
 	return nil
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
 
 func names(nodes []cluster.Node) string {

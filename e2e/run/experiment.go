@@ -186,7 +186,7 @@ func (t *trial) phases(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := t.phase(ctx, history.Baseline, func(ctx context.Context) error { return sleep(ctx, s.Phases.Baseline.Duration) }); err != nil {
+	if err := t.phase(ctx, history.Baseline, func(ctx context.Context) error { return scenario.Pass(ctx, s.Phases.Baseline.Duration) }); err != nil {
 		return err
 	}
 	queue := func(ctx context.Context) error {
@@ -215,7 +215,7 @@ func (t *trial) phases(ctx context.Context) error {
 		}
 	}
 	return t.phase(ctx, history.Steady, func(ctx context.Context) error {
-		return sleep(ctx, s.SteadyFor(time.Since(t.restored)))
+		return scenario.Pass(ctx, s.SteadyFor(time.Since(t.restored)))
 	})
 }
 
@@ -343,15 +343,4 @@ func together(ctx context.Context, all ...func(context.Context) error) error {
 		}
 	}
 	return first
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

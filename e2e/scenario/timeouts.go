@@ -2,6 +2,7 @@
 package scenario
 
 import (
+	"context"
 	"reflect"
 	"time"
 	"unicode"
@@ -100,4 +101,17 @@ func lowerCamel(name string) string {
 		letters[i] = unicode.ToLower(letters[i])
 	}
 	return string(letters)
+}
+
+// Pass lets a planned time pass, such as that of a phase, or returns why ctx
+// ended before. It is no way to wait for something: that takes a condition.
+func Pass(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
