@@ -121,6 +121,21 @@ var _ = Describe("the ground that every run stands on", Label("ground"), Ordered
 		}
 	}, NodeTimeout(adoptLimit))
 
+	It("is found as it stands when it is asked for again", func(ctx SpecContext) {
+		again, err := h.Up(ctx, lab.Spec)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(again.VolumeIDs).To(Equal(lab.VolumeIDs))
+		var before, after corev1.Namespace
+		Expect(lab.Cluster.Client().Resources().Get(ctx, "kube-system", "", &before)).To(Succeed())
+		Expect(again.Cluster.Client().Resources().Get(ctx, "kube-system", "", &after)).To(Succeed())
+		Expect(after.UID).To(Equal(before.UID), "the same cluster")
+
+		other := lab.Spec
+		other.Volumes++
+		_, err = h.Up(ctx, other)
+		Expect(err).To(MatchError(ContainSubstring("made of other things")), "never replaced unasked")
+	}, NodeTimeout(cycleLimit))
+
 	It("completes a backup whose object lies in the store", func(ctx SpecContext) {
 		By("running an S3 server as the backup target")
 		store, err := lab.Longhorn.InstallObjectStore(ctx, lab.Set.ObjectStore)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
@@ -64,7 +65,8 @@ func (v VolumeSet) check(nodes int) error {
 
 // CreateVolumes makes volumes and attaches each to a node, round robin, without
 // a frontend: inside kind the kernel's iSCSI does not work, and backups do not
-// need one. It returns their names and does not wait until they are healthy.
+// need one. It returns their names, may be repeated, and does not wait until they
+// are healthy.
 func (s *System) CreateVolumes(ctx context.Context, set VolumeSet) ([]string, error) {
 	nodes, _, err := s.eligible(ctx)
 	if err != nil {
@@ -75,7 +77,8 @@ func (s *System) CreateVolumes(ctx context.Context, set VolumeSet) ([]string, er
 	}
 	names := set.names()
 	for _, name := range names {
-		if err := s.create(ctx, "volume "+name, newVolume(name, set, s.features)); err != nil {
+		// One that is there was made by the same set before: its names are ours.
+		if err := s.create(ctx, "volume "+name, newVolume(name, set, s.features)); err != nil && !apierrors.IsAlreadyExists(err) {
 			return nil, err
 		}
 	}
