@@ -133,10 +133,14 @@ func (s moduleSource) LoadBalancer(ctx context.Context, ref name.Tag, kindDir st
 	}
 	image, err := recipe{
 		ref: ref.String(), layers: []v1.Layer{root, layer}, stopSignal: "SIGUSR1",
-		entrypoint: []string{"haproxy", "-W", "-db", "-f", "/" + config},
+		entrypoint: []string{"haproxy", "-W", "-db", "-n", balancerConnections, "-f", "/" + config},
 	}.image()
 	if err != nil {
 		return err
 	}
 	return s.b.load(ctx, ref, image)
 }
+
+// balancerConnections goes before kind's own maxconn of 100000, for which haproxy
+// wants more file descriptors than a constrained host lets it have.
+const balancerConnections = "4000"

@@ -76,7 +76,7 @@ func (h Harness) Up(ctx context.Context, spec LabSpec) (*Lab, error) {
 	}
 	release, err := h.Workspace.Lock(runLock+spec.Run, false)
 	if errors.Is(err, workspace.ErrLocked) {
-		return nil, fmt.Errorf("run %q is being made by another process: wait for it, or choose another name", spec.Run)
+		return nil, fmt.Errorf("run %q is being made by another process: wait for it, or choose another name: %w", spec.Run, err)
 	}
 	if err != nil {
 		return nil, err
@@ -106,6 +106,30 @@ func (h Harness) Up(ctx context.Context, spec LabSpec) (*Lab, error) {
 // Down removes a run's cluster and everything that belongs to it.
 func (h Harness) Down(ctx context.Context, e *engine.Engine, run string) error {
 	return kind.Destroy(ctx, e, h.Workspace, run)
+}
+
+// Abandon removes what an Up that failed with err had made so far, after it has
+// kept the nodes' logs, and returns err with whatever went wrong meanwhile. A lab
+// that was ready before, or is another process's, is left alone.
+func (h Harness) Abandon(ctx context.Context, run string, err error) error {
+	if errors.Is(err, workspace.ErrLocked) {
+		return err
+	}
+	old, readErr := h.readRecord(run)
+	if readErr != nil || old == nil || old.Ready {
+		return errors.Join(err, readErr)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.Timeouts.CleanUp)
+	defer cancel()
+	e, detectErr := engine.Detect(ctx)
+	if detectErr != nil {
+		return errors.Join(err, detectErr)
+	}
+	logs := filepath.Join(os.TempDir(), workspace.NamePrefix+run+"-logs")
+	if logErr := h.ExportLogs(ctx, run, logs); logErr == nil {
+		h.Progress.Logf("the nodes' logs are in %s", logs)
+	}
+	return errors.Join(err, h.Down(ctx, e, run))
 }
 
 // ExportLogs writes the logs of a run's nodes below dir, also of a cluster that

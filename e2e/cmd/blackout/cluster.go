@@ -23,7 +23,7 @@ func clusterCommand() *cobra.Command {
 			}
 			lab, err := h.Up(cmd.Context(), spec)
 			if err != nil {
-				return err
+				return h.Abandon(cmd.Context(), spec.Run, err)
 			}
 			out := cmd.OutOrStdout()
 			if asJSON {
