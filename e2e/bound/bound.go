@@ -121,7 +121,7 @@ func Check(s scenario.Scenario, run history.Run) Judgement {
 	if e, ok := run.LastEvent(history.Infrastructure); ok {
 		j.Verdict, j.Reason = Infrastructure, "infrastructure: "+e.Fields["error"]
 	}
-	return compare(j, expectation(s, run.Header.Longhorn))
+	return compare(j, s.Expectation(run.Header.Longhorn))
 }
 
 func checkOne(s scenario.Scenario, b scenario.Bound, run history.Run) Result {

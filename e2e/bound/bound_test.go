@@ -350,7 +350,7 @@ func TestOutcomes(t *testing.T) {
 		}
 	}
 	sc := scenario.Scenario{Expect: []scenario.Expectation{{Versions: []string{"v1", "v2"}, Violations: []string{"a"}}}}
-	if len(expectation(sc, "v2").Violations) != 1 || len(expectation(sc, "v3").Violations) != 0 {
+	if len(sc.Expectation("v2").Violations) != 1 || len(sc.Expectation("v3").Violations) != 0 {
 		t.Error("the expectation of another version was taken")
 	}
 }

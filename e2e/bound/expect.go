@@ -50,16 +50,6 @@ func (o Outcome) ExitCode() int {
 	return ExitViolation
 }
 
-// expectation of a version; one without an entry is expected to pass.
-func expectation(s scenario.Scenario, version string) scenario.Expectation {
-	for _, e := range s.Expect {
-		if slices.Contains(e.Versions, version) {
-			return e
-		}
-	}
-	return scenario.Expectation{Versions: []string{version}}
-}
-
 // compare sets outcome and reason.
 func compare(j Judgement, e scenario.Expectation) Judgement {
 	verdicts := map[string]Verdict{}

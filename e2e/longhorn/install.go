@@ -8,23 +8,11 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-
-	"blackout/e2e/cluster"
-	"blackout/e2e/scenario"
 )
 
 // Install applies a release: CRDs, rights, settings, Services and the manager's
 // DaemonSet; no UI and no CSI. It may be repeated, and changes no Longhorn that
 // it did not install. It does not wait for anything but the CRDs: see WaitReady.
-func Install(ctx context.Context, c cluster.Cluster, r Release, t scenario.Timeouts, progress func(format string, args ...any)) error {
-	s, err := Open(c, r, t, progress)
-	if err != nil {
-		return err
-	}
-	return s.Install(ctx)
-}
-
-// Install is the function of the same name, on an open System.
 func (s *System) Install(ctx context.Context) error {
 	if err := s.release.check(); err != nil {
 		return err

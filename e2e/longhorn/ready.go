@@ -14,9 +14,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/e2e-framework/klient/k8s"
 	"sigs.k8s.io/e2e-framework/klient/k8s/resources"
-
-	"blackout/e2e/cluster"
-	"blackout/e2e/scenario"
 )
 
 const (
@@ -41,15 +38,6 @@ const (
 // that takes replicas. When since is not zero, only containers that started at
 // or after it count: what Longhorn's objects say just after a blackout is what
 // was true before it.
-func WaitReady(ctx context.Context, c cluster.Cluster, r Release, since time.Time, t scenario.Timeouts, progress func(format string, args ...any)) error {
-	s, err := Open(c, r, t, progress)
-	if err != nil {
-		return err
-	}
-	return s.WaitReady(ctx, since)
-}
-
-// WaitReady is the function of the same name, on an open System.
 func (s *System) WaitReady(ctx context.Context, since time.Time) error {
 	if err := s.until(ctx, s.timeouts.ManagersReady, "Longhorn's managers", func(ctx context.Context) (string, error) {
 		return firstMissing(ctx, since, s.managersMissing, s.webhookMissing, s.startUpMissing)

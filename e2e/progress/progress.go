@@ -36,7 +36,6 @@ type Reporter struct {
 	width int
 	total int
 	next  int
-	open  *Step
 }
 
 // New reports to out; it is a terminal if out is a file that is one.
@@ -98,7 +97,6 @@ func (r *Reporter) Step(title string, usual time.Duration) *Step {
 		prefix: fmt.Sprintf("[%d/%d]", r.next, r.total),
 		stop:   make(chan struct{}), gone: make(chan struct{}),
 	}
-	r.open = s
 	if !r.tty {
 		r.line(s.text())
 	}
@@ -165,7 +163,6 @@ func (s *Step) end(format string) time.Duration {
 	s.r.mu.Lock()
 	defer s.r.mu.Unlock()
 	elapsed := time.Since(s.start)
-	s.r.open = nil
 	s.r.line(fmt.Sprintf("%s %s: "+format, s.prefix, s.title, round(elapsed)))
 	return elapsed
 }

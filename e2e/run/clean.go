@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"blackout/e2e/cluster/kind"
 	"blackout/e2e/engine"
 	"blackout/e2e/images"
 	"blackout/e2e/workspace"
@@ -130,8 +131,6 @@ func parseOwned(lines []string) ([]owned, error) {
 	return all, nil
 }
 
-const kindClusterLabel = "io.x-k8s.kind.cluster"
-
 func removeFromEngine(ctx context.Context, e *engine.Engine, cache bool) (removed []string, err error) {
 	label := fmt.Sprintf("{{.Label %q}}", workspace.LabelManaged)
 	kinds := []struct {
@@ -139,14 +138,14 @@ func removeFromEngine(ctx context.Context, e *engine.Engine, cache bool) (remove
 		list, remove []string
 	}{
 		{
-			"container", []string{"ps", "--all", "--no-trunc", "--format", "{{.ID}}\t{{.Names}}\t" + label + fmt.Sprintf("\t{{.Label %q}}", kindClusterLabel)},
+			"container", []string{"ps", "--all", "--no-trunc", "--format", "{{.ID}}\t{{.Names}}\t" + label + fmt.Sprintf("\t{{.Label %q}}", kind.Label)},
 			[]string{"rm", "--force", "--volumes"},
 		},
 		{"network", []string{"network", "ls", "--format", "{{.ID}}\t{{.Name}}\t" + label + "\t"}, []string{"network", "rm"}},
 		{"volume", []string{"volume", "ls", "--format", "{{.Name}}\t{{.Name}}\t" + label + "\t"}, []string{"volume", "rm"}},
 	}
-	for _, kind := range kinds {
-		lines, err := e.Lines(ctx, kind.list...)
+	for _, k := range kinds {
+		lines, err := e.Lines(ctx, k.list...)
 		if err != nil {
 			return removed, err
 		}
@@ -158,10 +157,10 @@ func removeFromEngine(ctx context.Context, e *engine.Engine, cache bool) (remove
 			if !o.ours() {
 				continue
 			}
-			if _, err := e.Run(ctx, append(kind.remove, o.id)...); err != nil {
+			if _, err := e.Run(ctx, append(k.remove, o.id)...); err != nil {
 				return removed, err
 			}
-			removed = append(removed, kind.what+" "+o.name)
+			removed = append(removed, k.what+" "+o.name)
 		}
 	}
 	if !cache {

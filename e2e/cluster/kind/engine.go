@@ -12,8 +12,8 @@ import (
 	"blackout/e2e/workspace"
 )
 
-// kindLabel is on every container that kind makes.
-const kindLabel = "io.x-k8s.kind.cluster"
+// Label is on every container that kind makes.
+const Label = "io.x-k8s.kind.cluster"
 
 // createNetwork makes the run's own network. kind takes one that is there, but
 // makes its own without a label.
@@ -101,7 +101,7 @@ const (
 func removeNodes(ctx context.Context, e *engine.Engine, run string, looks int) error {
 	quiet := 0
 	err := wait.PollUntilContextCancel(ctx, quietPoll, true, func(ctx context.Context) (bool, error) {
-		nodes, err := e.Lines(ctx, "ps", "--all", "--quiet", "--filter", "label="+kindLabel+"="+workspace.NamePrefix+run)
+		nodes, err := e.Lines(ctx, "ps", "--all", "--quiet", "--filter", "label="+Label+"="+workspace.NamePrefix+run)
 		if err != nil {
 			return false, err
 		}

@@ -265,7 +265,7 @@ func (p *Provider) Power(ctx context.Context, nodes ...cluster.Node) ([]cluster.
 // alone, a load balancer among them, and looks again after everything it did: a
 // kill that was under way when the cut was interrupted may still come.
 func (p *Provider) Repower(ctx context.Context) error {
-	names, err := p.engine.Lines(ctx, "ps", "--all", "--filter", "label="+kindLabel+"="+p.spec.Name(), "--format", "{{.Names}}")
+	names, err := p.engine.Lines(ctx, "ps", "--all", "--filter", "label="+Label+"="+p.spec.Name(), "--format", "{{.Names}}")
 	if err != nil {
 		return fmt.Errorf("find the nodes of %s: %w", p.spec.Name(), err)
 	}
@@ -335,7 +335,7 @@ func (p *Provider) inspect(ctx context.Context, names []string) ([]container, er
 	}
 	for i := range all {
 		all[i].Name = strings.TrimPrefix(all[i].Name, "/")
-		if all[i].Name != names[i] || all[i].Config.Labels[kindLabel] != p.spec.Name() {
+		if all[i].Name != names[i] || all[i].Config.Labels[Label] != p.spec.Name() {
 			return nil, fmt.Errorf("container %s is no node of cluster %s: nothing was done", names[i], p.spec.Name())
 		}
 	}
