@@ -3,6 +3,7 @@ package e2e
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -18,6 +19,9 @@ import (
 // scenarioLimit covers one run, images compiled from nothing included.
 const scenarioLimit = 75 * time.Minute
 
+// plans are what the scenarios' specs would do, by the specs' texts.
+var plans = map[string]string{}
+
 // Each scenario is a spec for each version that it names, with its labels.
 var _ = Describe("scenario", func() {
 	source, err := filepath.Abs("..")
@@ -28,18 +32,22 @@ var _ = Describe("scenario", func() {
 	scenarios, _ := scenario.Load(filepath.Join(source, "scenarios"), report.Known())
 	for _, s := range scenarios {
 		for _, version := range s.Longhorn.Versions {
-			It(s.Name+" on Longhorn "+version, Label(s.Labels...), func(ctx SpecContext) {
+			text := s.Name + " on Longhorn " + version
+			plans[text] = s.Describe(version)
+			It(text, Label(s.Labels...), func(ctx SpecContext) {
 				h, err := run.NewHarness(progress.New(GinkgoWriter))
 				Expect(err).NotTo(HaveOccurred())
 				x := run.Experiment{
 					Harness: h, Scenario: s, Results: fromEnv(envResults, os.TempDir()),
 					Request: images.Request{Longhorn: version, Mode: images.Mode(fromEnv(envImages, string(images.Auto)))},
+					Announce: func(step string) { By(step) },
 				}
 				v, dir, err := x.Run(ctx)
 				AddReportEntry("results", dir)
 				Expect(err).NotTo(HaveOccurred(), "the harness or its machine failed; what was collected is in %s", dir)
-				Expect(v.WriteText(GinkgoWriter)).To(Succeed())
-				AddReportEntry("verdict", string(v.Judgement.Outcome)+": "+v.Judgement.Reason)
+				var verdict strings.Builder
+				Expect(v.WriteText(&verdict)).To(Succeed())
+				AddReportEntry("verdict", verdict.String())
 				Expect(v.ExitCode).To(BeZero(), "%s: %s", v.Judgement.Outcome, v.Judgement.Reason)
 			}, SpecTimeout(scenarioLimit))
 		}

@@ -3,11 +3,13 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
 	"testing"
 
 	"github.com/go-logr/logr"
 	. "github.com/onsi/ginkgo/v2"
+	"github.com/onsi/ginkgo/v2/types"
 	. "github.com/onsi/gomega"
 	"k8s.io/klog/v2"
 )
@@ -26,5 +28,12 @@ func TestE2E(t *testing.T) {
 	// client-go logs what it returns as well; what it returns is reported.
 	klog.SetLogger(logr.Discard())
 	RegisterFailHandler(Fail)
+	if suite, _ := GinkgoConfiguration(); suite.DryRun {
+		for _, spec := range PreviewSpecs("Blackout").SpecReports {
+			if plan, found := plans[spec.LeafNodeText]; found && spec.State.Is(types.SpecStatePassed) {
+				fmt.Println(plan)
+			}
+		}
+	}
 	RunSpecs(t, "Blackout")
 }

@@ -141,6 +141,9 @@ func checkOne(s scenario.Scenario, b scenario.Bound, run history.Run) Result {
 	if run.Truncated {
 		return res.inconclusive("the history is torn: the run was killed while it wrote")
 	}
+	if w := run.Windows(history.Steady); len(w) == 0 || w[len(w)-1].Open() {
+		return res.inconclusive("the run ended before its steady phase did")
+	}
 	if why := c.loadMissing(); why != "" {
 		return res.inconclusive("%s", why)
 	}

@@ -370,3 +370,19 @@ func TestResultJSON(t *testing.T) {
 		t.Errorf("a zero time is written: %s", b)
 	}
 }
+
+// A run that was killed in the last moment of its last phase is no whole run,
+// whatever was seen until then.
+func TestUnfinishedRunNeverPasses(t *testing.T) {
+	made := healthy("unfinished")
+	s, run := made.scenario(), made.run()
+	if v := Check(s, run).Verdict; v != Pass {
+		t.Fatalf("the whole run: %s", v)
+	}
+	run.Phases[len(run.Phases)-1].End = time.Time{}
+	for _, r := range Check(s, run).Results {
+		if r.Verdict != Inconclusive {
+			t.Errorf("%s: %s (%s)", r.Bound, r.Verdict, r.Reason)
+		}
+	}
+}

@@ -49,11 +49,7 @@ func (c check) drain() Result {
 		}
 	}
 	over := func(s history.Sample) bool { return s.Value > res.Limit }
-	drainedAt := len(until)
-	for drainedAt > 0 && !over(until[drainedAt-1]) {
-		drainedAt--
-	}
-	if drainedAt < len(until) {
+	if drainedAt := lastingly(until, res.Limit); drainedAt < len(until) {
 		res.Observed, res.At = until[len(until)-1].Value, until[drainedAt].Time
 		res.Extra = map[string]float64{"secondsToDrain": res.At.Sub(restored).Seconds()}
 		res.Reason = fmt.Sprintf("%.0f waiting %s after the restore, limit %s in %s", until[drainedAt].Value,
@@ -88,4 +84,34 @@ func (c check) drain() Result {
 	}
 	res.Reason = fmt.Sprintf("%.0f still waiting %s after the restore, limit %s", res.Observed, c.bound.Within, quantity(res.Limit, res.Unit))
 	return res
+}
+
+// lastingly is the index of the first sample from which on none is over the
+// limit; the number of samples if the last is.
+func lastingly(samples []history.Sample, limit float64) int {
+	at := len(samples)
+	for at > 0 && samples[at-1].Value <= limit {
+		at--
+	}
+	return at
+}
+
+// Drained returns the census of waiting backups since a moment, or since the whole
+// load was queued if that was later, and when it was lastingly at most limit; the
+// zero time if it never was.
+func Drained(run history.Run, since time.Time, limit float64) (samples []history.Sample, at time.Time) {
+	if e, ok := run.LastEvent(history.SubmitDone); ok {
+		since = later(since, e.Time)
+	}
+	for _, t := range run.Tracks(history.Waiting, "") {
+		for _, s := range t.Samples {
+			if !s.Time.Before(since) {
+				samples = append(samples, s)
+			}
+		}
+	}
+	if first := lastingly(samples, limit); first < len(samples) {
+		at = samples[first].Time
+	}
+	return samples, at
 }

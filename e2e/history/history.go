@@ -101,6 +101,19 @@ const (
 	Infrastructure EventKind = "infrastructure" // the harness or its machine failed; fields: error
 )
 
+// Steps of a recovery, the subjects of Milestone events: each is counted from
+// the moment at which power began to return.
+const (
+	StepAPI              = "api-answers"
+	StepNodes            = "nodes-ready"
+	StepManagers         = "managers-ready"
+	StepInstanceManagers = "instance-managers-running"
+	StepVolumes          = "volumes-healthy"
+)
+
+// RecoverySteps lists the steps in their order.
+var RecoverySteps = []string{StepAPI, StepNodes, StepManagers, StepInstanceManagers, StepVolumes}
+
 // Gap is a stretch in which a probe could not sample: a fact, neither an error
 // nor a zero.
 type Gap struct {

@@ -39,13 +39,35 @@ const (
 // or after it count: what Longhorn's objects say just after a blackout is what
 // was true before it.
 func (s *System) WaitReady(ctx context.Context, since time.Time) error {
+	if err := s.WaitManagers(ctx, since); err != nil {
+		return err
+	}
+	return s.awaitDataPlane(ctx, since, s.settingsMissing, s.engineImageMissing, s.instanceManagersMissing, s.nodesMissing, s.volumeAdmissionMissing)
+}
+
+// WaitManagers is the first part of WaitReady: managers that finished starting,
+// and an admission webhook that answers.
+func (s *System) WaitManagers(ctx context.Context, since time.Time) error {
 	if err := s.until(ctx, s.timeouts.ManagersReady, "Longhorn's managers", func(ctx context.Context) (string, error) {
 		return firstMissing(ctx, since, s.managersMissing, s.webhookMissing, s.startUpMissing)
 	}); err != nil {
 		return s.explain(ctx, err, "Timeouts.ManagersReady")
 	}
+	return nil
+}
+
+// WaitInstanceManagers returns once every eligible node has the engine binary and
+// an instance manager that runs.
+func (s *System) WaitInstanceManagers(ctx context.Context, since time.Time) error {
+	return s.awaitDataPlane(ctx, since, s.engineImageMissing, s.instanceManagersMissing)
+}
+
+// look says what is missing, or "".
+type look = func(context.Context, time.Time) (string, error)
+
+func (s *System) awaitDataPlane(ctx context.Context, since time.Time, looks ...look) error {
 	if err := s.until(ctx, s.timeouts.DataPlaneReady, "Longhorn's data plane", func(ctx context.Context) (string, error) {
-		return firstMissing(ctx, since, s.settingsMissing, s.engineImageMissing, s.instanceManagersMissing, s.nodesMissing, s.volumeAdmissionMissing)
+		return firstMissing(ctx, since, looks...)
 	}); err != nil {
 		return s.explain(ctx, err, "Timeouts.DataPlaneReady")
 	}
@@ -53,9 +75,9 @@ func (s *System) WaitReady(ctx context.Context, since time.Time) error {
 }
 
 // firstMissing asks in order and stops at the first answer that is not "nothing".
-func firstMissing(ctx context.Context, since time.Time, looks ...func(context.Context, time.Time) (string, error)) (string, error) {
-	for _, look := range looks {
-		if missing, err := look(ctx, since); missing != "" || err != nil {
+func firstMissing(ctx context.Context, since time.Time, looks ...look) (string, error) {
+	for _, ask := range looks {
+		if missing, err := ask(ctx, since); missing != "" || err != nil {
 			return missing, err
 		}
 	}

@@ -90,7 +90,7 @@ func (x *execution) backMissing(ctx context.Context, seen map[string]bool) (miss
 			return "the API server does not answer: " + err.Error(), nil //nolint:nilerr // that is what is waited for
 		}
 		x.done.API = time.Now()
-		if err := x.milestone(APIAnswers, x.done.API, "/readyz is ok on a new connection"); err != nil {
+		if err := x.milestone(history.StepAPI, x.done.API, "/readyz is ok on a new connection"); err != nil {
 			return "", err
 		}
 	}
@@ -103,7 +103,7 @@ func (x *execution) backMissing(ctx context.Context, seen map[string]bool) (miss
 		return first, err
 	}
 	x.done.Back = time.Now()
-	return "", x.milestone(NodesReady, x.done.Back, fmt.Sprintf("%d nodes Ready, each by a kubelet of after the restore", len(x.outage.Cut)))
+	return "", x.milestone(history.StepNodes, x.done.Back, fmt.Sprintf("%d nodes Ready, each by a kubelet of after the restore", len(x.outage.Cut)))
 }
 
 // nodesMissing records each cut node when it is first seen to be back.

@@ -21,17 +21,6 @@ type Sink interface {
 	Event(event history.Event) error
 }
 
-// Steps of a recovery, as the subjects of Milestone events. Each is counted from
-// the moment at which power began to return.
-const (
-	APIAnswers              = "api-answers"
-	NodesReady              = "nodes-ready"
-	ManagersReady           = "managers-ready"
-	InstanceManagersRunning = "instance-managers-running"
-	VolumesHealthy          = "volumes-healthy"
-	BacklogDrained          = "backlog-drained"
-)
-
 // Fields of the events.
 const (
 	FieldOutage   = "outage"   // its number in the plan, from 1

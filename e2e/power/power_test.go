@@ -218,7 +218,7 @@ func TestExecuteRepowersBeforeItReturns(t *testing.T) {
 				g.Expect(err).To(MatchError(ContainSubstring(test.says)))
 				g.Expect(done).To(BeEmpty())
 				g.Expect(m.log[len(m.log)-1]).To(Equal("repower"))
-				g.Expect(sink.of(history.Milestone)).NotTo(ContainSubstring(NodesReady))
+				g.Expect(sink.of(history.Milestone)).NotTo(ContainSubstring(history.StepNodes))
 			})
 		})
 	}
@@ -286,17 +286,17 @@ func TestRecovery(t *testing.T) {
 			}
 		}
 		milestones, err := Recovery{Since: since, Sink: sink, Steps: []Step{
-			{Name: ManagersReady, Wait: after(20 * time.Second)},
-			{Name: VolumesHealthy, Wait: after(30 * time.Second)},
-			{Name: BacklogDrained, Wait: after(5 * time.Second), Along: true},
+			{Name: history.StepManagers, Wait: after(20 * time.Second)},
+			{Name: history.StepVolumes, Wait: after(30 * time.Second)},
+			{Name: "drained", Wait: after(5 * time.Second), Along: true},
 		}}.Follow(t.Context())
 		g.Expect(err).NotTo(HaveOccurred())
 		var got []string
 		for _, m := range milestones {
 			got = append(got, m.Step+" "+m.Elapsed.String())
 		}
-		g.Expect(got).To(Equal([]string{"managers-ready 30s", "backlog-drained 35s", "volumes-healthy 1m0s"}))
-		g.Expect(sink.of(history.Milestone)).To(Equal("managers-ready backlog-drained volumes-healthy"))
+		g.Expect(got).To(Equal([]string{"managers-ready 30s", "drained 35s", "volumes-healthy 1m0s"}))
+		g.Expect(sink.of(history.Milestone)).To(Equal("managers-ready drained volumes-healthy"))
 		g.Expect(sink.all[1].Fields).To(Equal(map[string]string{FieldElapsed: "35s", FieldEvidence: "seen after 5s"}))
 	})
 }
@@ -306,13 +306,13 @@ func TestRecoveryKeepsWhatWasReached(t *testing.T) {
 		g := NewWithT(t)
 		sink, began := &events{}, false
 		milestones, err := Recovery{Since: time.Now(), Sink: sink, Steps: []Step{
-			{Name: ManagersReady, Wait: func(context.Context, time.Time) (string, error) { return "pods", nil }},
-			{Name: VolumesHealthy, Wait: func(context.Context, time.Time) (string, error) { return "", errors.New("degraded") }},
-			{Name: InstanceManagersRunning, Along: true, Wait: func(ctx context.Context, _ time.Time) (string, error) {
+			{Name: history.StepManagers, Wait: func(context.Context, time.Time) (string, error) { return "pods", nil }},
+			{Name: history.StepVolumes, Wait: func(context.Context, time.Time) (string, error) { return "", errors.New("degraded") }},
+			{Name: history.StepInstanceManagers, Along: true, Wait: func(ctx context.Context, _ time.Time) (string, error) {
 				<-ctx.Done() // the other's failure ends it
 				return "", ctx.Err()
 			}},
-			{Name: BacklogDrained, Wait: func(context.Context, time.Time) (string, error) { began = true; return "", nil }},
+			{Name: "drained", Wait: func(context.Context, time.Time) (string, error) { began = true; return "", nil }},
 		}}.Follow(t.Context())
 		g.Expect(err).To(MatchError(ContainSubstring("step volumes-healthy, 0s after power began to return: degraded")))
 		g.Expect(milestones).To(HaveLen(1))

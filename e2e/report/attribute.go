@@ -16,7 +16,7 @@ import (
 
 // attribute compares, for every manager that lived through the steady phase, the
 // profiles at its beginning and at its end.
-func attribute(dir string, run history.Run) (growths []profile.Growth, notes []string) {
+func attribute(dir string, run history.Run) (growths []Growth, notes []string) {
 	type key struct {
 		life history.Incarnation
 		kind profile.Kind
@@ -57,7 +57,7 @@ func attribute(dir string, run history.Run) (growths []profile.Growth, notes []s
 			notes = append(notes, err.Error())
 			continue
 		}
-		growths = append(growths, growth)
+		growths = append(growths, cost(run, growth, first[k].Time, after.Time))
 	}
 	return growths, notes
 }

@@ -3,13 +3,17 @@ package report
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
 
 	"blackout/e2e/bound"
+	"blackout/e2e/history"
 	"blackout/e2e/profile"
+	"blackout/e2e/scenario"
 )
 
 // saved is a real run of Longhorn v1.7.2, kept as it was recorded.
@@ -62,7 +66,7 @@ func TestVerdictIsWrittenForPeopleAndMachines(t *testing.T) {
 	g.Expect(string(raw)).To(ContainSubstring(`"outcome": "reproduced"`))
 	var text strings.Builder
 	g.Expect(v.WriteText(&text)).To(Succeed())
-	g.Expect(text.String()).To(HavePrefix("issue-9978 on Longhorn v1.7.2: REPRODUCED\n"))
+	g.Expect(text.String()).To(HavePrefix("issue-9978 on Longhorn v1.7.2: REPRODUCED (failed by connections-trend, as expected)\n"))
 }
 
 func TestMissingProfileIsSaid(t *testing.T) {
@@ -103,4 +107,95 @@ func TestNoHistoryIsAnError(t *testing.T) {
 	g.Expect(os.Remove(filepath.Join(dir, HistoryFile+".gz"))).To(Succeed())
 	_, err := Judge(dir)
 	g.Expect(err).To(HaveOccurred())
+}
+
+func TestRecoveryListsEveryStep(t *testing.T) {
+	g := NewWithT(t)
+	v, err := Judge(saved)
+	g.Expect(err).NotTo(HaveOccurred())
+	var steps []string
+	for _, m := range v.Recovery {
+		steps = append(steps, m.Step)
+	}
+	g.Expect(steps).To(Equal(append(slices.Clone(history.RecoverySteps), StepDrained)))
+	last := v.Recovery[len(v.Recovery)-1]
+	g.Expect(last.Elapsed).To(BeEmpty(), "216 wait for ever on v1.7.2")
+	g.Expect(last.Evidence).To(ContainSubstring("216 still wait"))
+}
+
+func TestDrainedIsLasting(t *testing.T) {
+	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	at := func(s int) time.Time { return start.Add(time.Duration(s) * time.Second) }
+	run := history.Run{Events: []history.Event{
+		{Time: at(0), Kind: history.Cut}, {Time: at(10), Kind: history.Restored, Subject: "a"}, {Time: at(12), Kind: history.Restored, Subject: "b"},
+		{Time: at(20), Kind: history.Milestone, Subject: history.StepAPI, Fields: map[string]string{"elapsed": "10s", "evidence": "it answers"}},
+		{Time: at(30), Kind: history.SubmitDone},
+	}}
+	for s, value := range map[int]float64{20: 0, 40: 0, 50: 9, 60: 0, 70: 0} { // 20: before all was queued
+		run.Samples = append(run.Samples, history.Sample{Time: at(s), Series: history.Waiting, Subject: "cluster", Value: value})
+	}
+	slices.SortFunc(run.Samples, func(a, b history.Sample) int { return a.Time.Compare(b.Time) })
+
+	g := NewWithT(t)
+	all := recovery(scenario.Scenario{}, run)
+	g.Expect(all[0]).To(Equal(Milestone{Step: history.StepAPI, Elapsed: "10s", Evidence: "it answers"}))
+	g.Expect(all[1]).To(Equal(Milestone{Step: history.StepNodes, Evidence: "not seen"}))
+	g.Expect(all[len(all)-1].Elapsed).To(Equal("50s"), "not at 40 s, when it was none for a moment")
+
+	run.Events = append(run.Events, history.Event{Time: at(80), Kind: history.Cut}, history.Event{Time: at(90), Kind: history.Restored})
+	all = recovery(scenario.Scenario{}, run)
+	g.Expect(all[0].Elapsed).To(BeEmpty(), "what came back from an earlier outage says nothing of the last")
+	g.Expect(all[len(all)-1].Evidence).To(ContainSubstring("no census since"))
+}
+
+func TestCostOfALeak(t *testing.T) {
+	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	life := history.Incarnation{Pod: "m-1", UID: "u", Container: history.ManagerSubject, Node: "n"}
+	run := history.Run{Phases: []history.Phase{{Name: history.Steady, Start: start, End: start.Add(time.Hour)}}}
+	add := func(minute int, series string, value float64) {
+		run.Samples = append(run.Samples, history.Sample{
+			Time: start.Add(time.Duration(minute) * time.Minute), Series: series, Subject: history.ManagerSubject, Incarnation: life, Value: value,
+		})
+	}
+	for minute := range 20 {
+		add(minute, history.WorkingSet, float64(100+10*minute)*mebibyte)
+		add(minute, history.FailedReconciles, float64(50*minute))
+	}
+	add(0, history.NodeMemory, 2*gibibyte)
+	diff := profile.Growth{Kind: profile.Heap, Unit: history.Bytes, Incarnation: life, Before: 0, After: 500 * 64 * kibibyte}
+
+	g := NewWithT(t)
+	got := cost(run, diff, start.Add(5*time.Minute), start.Add(15*time.Minute))
+	g.Expect(got.FailedReconciles).To(Equal(500.0))
+	g.Expect(got.PerReconcile).To(Equal(64.0 * kibibyte))
+	g.Expect(got.Projection.Limit).To(Equal(2.0 * gibibyte))
+	g.Expect(got.Projection.OfContainer).To(BeFalse())
+	g.Expect(got.Projection.Reached).To(Equal("2h56m0s"), "1758 MiB are left, at 10 MiB a minute")
+	g.Expect(got.meanings()).To(HaveLen(2))
+
+	add(0, history.MemoryLimit, gibibyte)
+	got = cost(run, diff, start, start)
+	g.Expect(got.Projection.OfContainer).To(BeTrue())
+	g.Expect(got.FailedReconciles).To(BeZero(), "none was counted between two equal times")
+
+	for i := range run.Samples {
+		run.Samples[i].Value = 100 * mebibyte
+	}
+	g.Expect(cost(run, diff, start, start).Projection).To(BeNil(), "what does not rise reaches nothing")
+}
+
+func TestJUnitCountsWhatWasNotExpected(t *testing.T) {
+	g := NewWithT(t)
+	v, err := Judge(saved)
+	g.Expect(err).NotTo(HaveOccurred())
+	for outcome, want := range map[bound.Outcome]string{
+		bound.Reproduced:          `failures="0" errors="0"`,
+		bound.UnexpectedViolation: `failures="5" errors="0"`,
+		bound.HarnessFailed:       `failures="4" errors="1"`,
+	} {
+		v.Judgement.Outcome, v.ExitCode = outcome, outcome.ExitCode()
+		out, err := v.junit()
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(string(out)).To(ContainSubstring(want), "%s", outcome)
+	}
 }

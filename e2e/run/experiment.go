@@ -31,6 +31,8 @@ type Experiment struct {
 	Results string
 	// Keep leaves the cluster standing.
 	Keep bool
+	// Announce is told each step as it begins; may be nil.
+	Announce func(step string)
 }
 
 // NewRunID is short, sorts by time, and is different each time.
@@ -68,37 +70,30 @@ func (x Experiment) Run(ctx context.Context) (v report.Verdict, dir string, err 
 		return v, t.dir, err
 	}
 	defer release()
-	defer func() { err = errors.Join(err, t.cleanUp(ctx, err != nil)) }()
+	defer func() { err = errors.Join(err, t.cleanUp(ctx, err != nil || v.ExitCode != 0)) }()
 	if err := t.bringUp(ctx); err != nil {
 		return v, t.dir, err
 	}
-	if err := t.record(ctx); err != nil {
-		return v, t.dir, err
+	err = t.record(ctx)
+	// Judged also after an error: what was collected says how far it got.
+	v, judgeErr := report.Judge(t.dir)
+	if judgeErr == nil {
+		judgeErr = v.Write(t.dir)
 	}
-	v, err = report.Judge(t.dir)
-	if err != nil {
-		return v, t.dir, err
-	}
-	return v, t.dir, v.Write(t.dir)
+	return v, t.dir, errors.Join(err, judgeErr)
 }
 
 func (t *trial) prepareDirectory() error {
-	const dirMode = 0o755
-	if err := os.MkdirAll(t.dir, dirMode); err != nil {
-		return fmt.Errorf("make the run's directory: %w; free some space or name another", err)
-	}
 	resolved, err := t.Scenario.Marshal()
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(t.dir, report.ScenarioFile), resolved, recordMode); err != nil {
-		return fmt.Errorf("write the resolved scenario: %w", err)
-	}
-	return nil
+	return writeFile(t.dir, report.ScenarioFile, resolved)
 }
 
 func (t *trial) bringUp(ctx context.Context) (err error) {
 	s := t.Scenario
+	t.announce("a cluster with Longhorn " + t.Request.Longhorn)
 	t.lab, err = t.Up(ctx, LabSpec{
 		Run: t.id, Request: t.Request, ControlPlanes: s.Cluster.ControlPlanes, Workers: s.Cluster.Workers,
 		Volumes: s.Volumes.Count, Replicas: s.Volumes.Replicas, VolumeSize: s.Volumes.Size.String(),
@@ -111,6 +106,10 @@ func (t *trial) bringUp(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	// What ran outlives the cluster.
+	if err := t.keepRecord(); err != nil {
+		return err
+	}
 	t.Progress.Expect(2 + len(history.PhaseNames))
 	return t.step("a backup target", func(func(string, ...any)) error {
 		store, err := t.lab.Longhorn.InstallObjectStore(ctx, t.lab.Set.ObjectStore)
@@ -121,7 +120,22 @@ func (t *trial) bringUp(ctx context.Context) (err error) {
 	})
 }
 
+func (t *trial) keepRecord() error {
+	raw, err := os.ReadFile(filepath.Join(t.Workspace.Run(t.id), recordFile))
+	if err != nil {
+		return fmt.Errorf("keep the record of what runs: %w", err)
+	}
+	return writeFile(t.dir, recordFile, raw)
+}
+
+func (t *trial) announce(step string) {
+	if t.Announce != nil {
+		t.Announce(step)
+	}
+}
+
 func (t *trial) step(title string, do func(note func(string, ...any)) error) error {
+	t.announce(title)
 	step := t.Progress.Step(title, 0)
 	if err := do(step.Note); err != nil {
 		step.Failed()
@@ -186,7 +200,7 @@ func (t *trial) phases(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := t.phase(ctx, history.Baseline, func(ctx context.Context) error { return scenario.Pass(ctx, s.Phases.Baseline.Duration) }); err != nil {
+	if err := t.phase(ctx, history.Baseline, s.Phases.Baseline.Duration, func(ctx context.Context) error { return scenario.Pass(ctx, s.Phases.Baseline.Duration) }); err != nil {
 		return err
 	}
 	queue := func(ctx context.Context) error {
@@ -199,9 +213,10 @@ func (t *trial) phases(ctx context.Context) error {
 	blackout := func(ctx context.Context) error { return t.blackout(ctx, spec.Snapshots) }
 	// The backlog's phase is where it starts; during an outage it runs along.
 	order := []struct {
-		name history.PhaseName
-		do   func(context.Context) error
-	}{{history.Backlog, queue}, {history.Outage, blackout}, {history.Recovery, t.recover}}
+		name    history.PhaseName
+		longest time.Duration
+		do      func(context.Context) error
+	}{{history.Backlog, 0, queue}, {history.Outage, 0, blackout}, {history.Recovery, s.Phases.Recovery.Duration, t.recover}}
 	switch s.Backlog.Start {
 	case scenario.DuringOutage:
 		order[1].do = func(ctx context.Context) error { return together(ctx, blackout, queue) }
@@ -210,23 +225,22 @@ func (t *trial) phases(ctx context.Context) error {
 		order[0], order[1] = order[1], order[0]
 	}
 	for _, phase := range order {
-		if err := t.phase(ctx, phase.name, phase.do); err != nil {
+		if err := t.phase(ctx, phase.name, phase.longest, phase.do); err != nil {
 			return err
 		}
 	}
-	return t.phase(ctx, history.Steady, func(ctx context.Context) error {
-		return scenario.Pass(ctx, s.SteadyFor(time.Since(t.restored)))
-	})
+	steady := s.SteadyFor(time.Since(t.restored))
+	return t.phase(ctx, history.Steady, steady, func(ctx context.Context) error { return scenario.Pass(ctx, steady) })
 }
 
 // profiled phases end with a profile of every process.
 var profiled = map[history.PhaseName]bool{history.Baseline: true, history.Backlog: true, history.Recovery: true, history.Steady: true}
 
-// phase runs one phase between its two records, with what the probes see as the
-// live line.
-func (t *trial) phase(ctx context.Context, name history.PhaseName, do func(context.Context) error) error {
+// phase runs one phase between its two records, with the time left and what the
+// probes see as the live line. A phase whose longest is 0 ends with its work.
+func (t *trial) phase(ctx context.Context, name history.PhaseName, longest time.Duration, do func(context.Context) error) error {
 	return t.step("phase "+string(name), func(note func(string, ...any)) error {
-		stop := t.live.show(note)
+		stop := t.live.show(note, longest)
 		defer stop()
 		phase := history.Phase{Name: name, Start: time.Now()}
 		if err := t.writer.Phase(phase); err != nil {
@@ -292,10 +306,13 @@ func (t *trial) recover(ctx context.Context) error {
 	defer cancel()
 	system := t.lab.Longhorn
 	_, err := power.Recovery{Since: t.restored, Sink: t.writer, Steps: []power.Step{
-		{Name: power.ManagersReady, Wait: func(ctx context.Context, since time.Time) (string, error) {
-			return "every manager answers in a container of after the restore, and so do its webhooks", system.WaitReady(ctx, since)
+		{Name: history.StepManagers, Wait: func(ctx context.Context, since time.Time) (string, error) {
+			return "every manager answers in a container of after the restore, and so do its webhooks", system.WaitManagers(ctx, since)
 		}},
-		{Name: power.VolumesHealthy, Wait: func(ctx context.Context, since time.Time) (string, error) {
+		{Name: history.StepInstanceManagers, Wait: func(ctx context.Context, since time.Time) (string, error) {
+			return "one on every node in a pod of after the restore, at the address that Longhorn has for it", system.WaitInstanceManagers(ctx, since)
+		}},
+		{Name: history.StepVolumes, Wait: func(ctx context.Context, since time.Time) (string, error) {
 			return "healthy by replicas of after the restore", system.WaitVolumesHealthy(ctx, t.lab.VolumeIDs, since)
 		}},
 	}}.Follow(limited)

@@ -202,6 +202,10 @@ func (h Harness) openOrCreate(ctx context.Context, e *engine.Engine, lab *Lab) (
 		return false, err
 	}
 	if old != nil && old.Ready {
+		// Whoever died while the power was off left it off.
+		if err := lab.Provider.Repower(ctx); err != nil {
+			h.Progress.Logf("%v", err)
+		}
 		if !reflect.DeepEqual(old.Spec, lab.Spec) || old.Node != lab.Set.Node {
 			return false, fmt.Errorf("a lab named %q stands, made of other things (Longhorn %s, image %s): remove it first (make clean) or choose another name",
 				lab.Spec.Run, old.Spec.Request.Longhorn, old.Node)
@@ -275,13 +279,17 @@ func (h Harness) writeRecord(lab *Lab, ready bool) error {
 	if err != nil {
 		return fmt.Errorf("write the run's record: %w", err)
 	}
-	dir := h.Workspace.Run(lab.Spec.Run)
+	return writeFile(h.Workspace.Run(lab.Spec.Run), recordFile, raw)
+}
+
+// writeFile makes the directory too.
+func writeFile(dir, name string, data []byte) error {
 	const dirMode = 0o755
 	if err := os.MkdirAll(dir, dirMode); err != nil {
-		return fmt.Errorf("write the run's record: %w", err)
+		return fmt.Errorf("write %s: %w; free some space or name another directory", name, err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, recordFile), raw, recordMode); err != nil {
-		return fmt.Errorf("write the run's record: %w", err)
+	if err := os.WriteFile(filepath.Join(dir, name), data, recordMode); err != nil {
+		return fmt.Errorf("write %s: %w; free some space or name another directory", name, err)
 	}
 	return nil
 }

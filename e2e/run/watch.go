@@ -96,9 +96,11 @@ func (l *live) line() string {
 		l.worst(history.Waiting, ""), l.worst(history.Backups, history.StateError), l.worst(history.Backups, history.StateCompleted))
 }
 
-// show keeps a progress step's note up to date until the returned call.
-func (l *live) show(note func(string, ...any)) (stop func()) {
+// show keeps a progress step's note up to date until the returned call. The time
+// left is told where it is known how long the step lasts at most.
+func (l *live) show(note func(string, ...any), longest time.Duration) (stop func()) {
 	done := make(chan struct{})
+	end := time.Now().Add(longest)
 	go func() {
 		ticker := time.NewTicker(time.Second)
 		defer ticker.Stop()
@@ -107,7 +109,11 @@ func (l *live) show(note func(string, ...any)) (stop func()) {
 			case <-done:
 				return
 			case <-ticker.C:
-				note("%s", l.line())
+				left := ""
+				if longest > 0 {
+					left = fmt.Sprintf("at most %s left; ", max(0, time.Until(end)).Round(time.Second))
+				}
+				note("%s%s", left, l.line())
 			}
 		}
 	}()

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/klog/v2"
 
+	"blackout/e2e/bound"
 	"blackout/e2e/engine"
 	"blackout/e2e/progress"
 	"blackout/e2e/scenario"
@@ -39,13 +40,11 @@ func execute() (code int) {
 		return 0
 	}
 	var judged outcome
-	if !errors.As(err, &judged) {
-		judged = 1
+	if errors.As(err, &judged) { // and printed
+		return int(judged)
 	}
-	if _, only := err.(outcome); !only { //nolint:errorlint // a verdict alone was printed already
-		fmt.Fprintln(os.Stderr, "blackout:", err)
-	}
-	return int(judged)
+	fmt.Fprintln(os.Stderr, "blackout:", err)
+	return bound.ExitInfrastructure // not 1: that is a verdict on Longhorn
 }
 
 func engineCommand() *cobra.Command {

@@ -20,6 +20,7 @@ func runCommand() *cobra.Command {
 	var x run.Experiment
 	var file string
 	var count int
+	var dryRun bool
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "run one scenario on one version of Longhorn and judge it",
@@ -35,14 +36,21 @@ func runCommand() *cobra.Command {
 					return err
 				}
 			}
+			if dryRun {
+				_, err := fmt.Fprint(cmd.OutOrStdout(), s.Describe(x.Request.Longhorn))
+				return err
+			}
 			if x.Harness, err = newHarness(); err != nil {
-				return infrastructure(err)
+				return err
 			}
 			x.Scenario = s
 			v, dir, err := x.Run(cmd.Context())
 			fmt.Fprintf(cmd.ErrOrStderr(), "results: %s\n", dir)
 			if err != nil {
-				return infrastructure(err)
+				if v.Version != 0 { // what was collected before it
+					_ = v.WriteText(cmd.OutOrStdout())
+				}
+				return err
 			}
 			return finish(cmd, v)
 		},
@@ -51,6 +59,7 @@ func runCommand() *cobra.Command {
 	cmd.Flags().StringVar(&file, "scenario", filepath.Join("scenarios", "issue-9978.yaml"), "what to do")
 	cmd.Flags().IntVar(&count, "backups", 0, "number of backups, instead of the scenario's own")
 	cmd.Flags().StringVar(&x.Results, "results", "results", "directory for the run's own directory")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say what the run would do")
 	cmd.Flags().BoolVar(&x.Keep, "keep", false, "leave the cluster standing")
 	return cmd
 }
@@ -63,7 +72,7 @@ func judgeCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			v, err := report.Judge(args[0])
 			if err != nil {
-				return infrastructure(err)
+				return err
 			}
 			return finish(cmd, v)
 		},
@@ -79,15 +88,3 @@ func finish(cmd *cobra.Command, v report.Verdict) error {
 	}
 	return nil
 }
-
-// failed is an error with its exit code.
-type failed struct {
-	error
-	code outcome
-}
-
-func (f failed) Unwrap() []error { return []error{f.error, f.code} }
-
-func infrastructure(err error) error { return failed{err, outcome(exitInfrastructure)} }
-
-const exitInfrastructure = 3

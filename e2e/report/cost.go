@@ -1,0 +1,96 @@
+package report
+
+import (
+	"time"
+
+	"blackout/e2e/bound"
+	"blackout/e2e/history"
+	"blackout/e2e/profile"
+)
+
+// Growth of one process between two of its profiles, and what that means.
+type Growth struct {
+	profile.Growth
+	// FailedReconciles of the backup controller between the two profiles, and the
+	// growth for each of them; absent if none was counted.
+	FailedReconciles float64 `json:"failedReconciles,omitempty"`
+	PerReconcile     float64 `json:"perReconcile,omitempty"`
+	// Projection says when the memory is used up; heap profiles of processes whose
+	// working set rises only.
+	Projection *Projection `json:"projection,omitempty"`
+}
+
+// Projection of a rising working set, as a line: what an OOM killer counts.
+type Projection struct {
+	Current   float64 `json:"current"`   // bytes
+	PerMinute float64 `json:"perMinute"` // bytes
+	Limit     float64 `json:"limit"`     // bytes
+	// OfContainer says whose limit it is; otherwise the container has none, and it
+	// is all the memory of its node.
+	OfContainer bool `json:"ofContainer"`
+	// Reached after so long, a Go duration; empty if not within centuries.
+	Reached string `json:"reached,omitempty"`
+}
+
+func cost(run history.Run, g profile.Growth, from, to time.Time) Growth {
+	out := Growth{Growth: g}
+	if n := countUntil(run, g.Incarnation, to) - countUntil(run, g.Incarnation, from); n > 0 {
+		if each, err := profile.PerUnit(g.Net(), n); err == nil {
+			out.FailedReconciles, out.PerReconcile = n, each
+		}
+	}
+	if g.Kind == profile.Heap {
+		out.Projection = project(run, g.Incarnation)
+	}
+	return out
+}
+
+// countUntil is the last count of failed reconciles at a time.
+func countUntil(run history.Run, life history.Incarnation, at time.Time) (count float64) {
+	for _, s := range lifeOf(run, history.FailedReconciles, life) {
+		if !s.Time.After(at) {
+			count = s.Value
+		}
+	}
+	return count
+}
+
+func project(run history.Run, life history.Incarnation) *Projection {
+	working := lifeOf(run, history.WorkingSet, life, history.Steady)
+	if len(working) < bound.TrendFloor {
+		return nil
+	}
+	var points bound.Points
+	for _, s := range working {
+		points.X = append(points.X, s.Time.Sub(working[0].Time).Minutes())
+		points.Y = append(points.Y, s.Value)
+	}
+	_, chance := bound.MannKendall(points.Y)
+	p := Projection{Current: points.Y[len(points.Y)-1], PerMinute: bound.TheilSen(points)}
+	if p.PerMinute <= 0 || chance >= bound.TrendSignificance {
+		return nil
+	}
+	limits, nodes := lifeOf(run, history.MemoryLimit, life), lifeOf(run, history.NodeMemory, life)
+	switch {
+	case len(limits) > 0:
+		p.Limit, p.OfContainer = limits[len(limits)-1].Value, true
+	case len(nodes) > 0:
+		p.Limit = nodes[len(nodes)-1].Value
+	default:
+		return nil
+	}
+	if left, reached := profile.ProjectToLimit(p.PerMinute/time.Minute.Seconds(), p.Current, p.Limit); reached {
+		p.Reached = left.Round(time.Minute).String()
+	}
+	return &p
+}
+
+// lifeOf is what one incarnation showed in a series.
+func lifeOf(run history.Run, series string, life history.Incarnation, phases ...history.PhaseName) (samples []history.Sample) {
+	for _, t := range run.Tracks(series, "", phases...) {
+		if t.Incarnation == life {
+			samples = append(samples, t.Samples...)
+		}
+	}
+	return samples
+}
