@@ -26,6 +26,11 @@ const (
 	// Of every incarnation, by the probe "kubelet".
 	RSS        = "rss"
 	WorkingSet = "working-set"
+	// The same, but written once and again when it changes.
+	MemoryLimit = "memory-limit" // of the container; none: it has no limit
+	NodeMemory  = "node-memory"  // all that the incarnation's node has
+	// Of every incarnation of a manager since its start, by the probe "logs".
+	FailedReconciles = "failed-reconciles" // of Backups
 	// Of every incarnation, by the probe "census".
 	RestartCount = "restarts"
 	OOMKills     = "oom-kills"
@@ -50,7 +55,8 @@ const (
 var Series = map[string]Unit{
 	Goroutines: Count, GoroutinesByRoot: Count, CallbackSerializers: Count, GRPCConnections: Count,
 	LiveHeap: Bytes, AllocationRate: BytesPerSec, DeepCopyShare: Ratio,
-	RSS: Bytes, WorkingSet: Bytes, RestartCount: Count, OOMKills: Count,
+	RSS: Bytes, WorkingSet: Bytes, MemoryLimit: Bytes, NodeMemory: Bytes, FailedReconciles: Count,
+	RestartCount: Count, OOMKills: Count,
 	Backups: Count, Waiting: Count, OldestWaiting: Seconds, AttachmentTickets: Count, LargestAttachment: Bytes,
 	Volumes: Count, NodesReady: Count, NodeLoad: Count,
 	ProberCPU: Ratio, ProberMemory: Bytes, SampleCost: Seconds,

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,11 +26,17 @@ const (
 )
 
 // Kubelet samples the memory of every manager's and instance manager's
-// container, as its node's kubelet measures it.
+// container, as its node's kubelet measures it, and what it could take at most.
 type Kubelet struct {
 	*link
-	limit time.Duration                     // for one node
-	seen  map[history.Incarnation]time.Time // of the last measurement that was written
+	limit time.Duration // for one node
+	seen  map[history.Incarnation]written
+}
+
+// written is what the history already has of one life.
+type written struct {
+	measured    time.Time // the last time
+	limit, node uint64    // bytes; 0: none yet
 }
 
 // NewKubelet makes the probe; limit bounds the answer of one node.
@@ -38,7 +45,7 @@ func NewKubelet(c cluster.Cluster, limit time.Duration) (*Kubelet, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Kubelet{link: l, limit: limit, seen: map[history.Incarnation]time.Time{}}, nil
+	return &Kubelet{link: l, limit: limit, seen: map[history.Incarnation]written{}}, nil
 }
 
 // Name implements Probe.
@@ -46,6 +53,9 @@ func (k *Kubelet) Name() string { return KubeletName }
 
 // summary is what is read of a kubelet's stats/summary.
 type summary struct {
+	Node struct {
+		Memory memoryStats `json:"memory"`
+	} `json:"node"`
 	Pods []struct {
 		PodRef struct {
 			UID string `json:"uid"`
@@ -55,13 +65,26 @@ type summary struct {
 }
 
 type containerStats struct {
-	Name      string    `json:"name"`
-	StartTime time.Time `json:"startTime"`
-	Memory    struct {
-		Time       time.Time `json:"time"`
-		RSS        *uint64   `json:"rssBytes"`
-		WorkingSet *uint64   `json:"workingSetBytes"`
-	} `json:"memory"`
+	Name      string      `json:"name"`
+	StartTime time.Time   `json:"startTime"`
+	Memory    memoryStats `json:"memory"`
+}
+
+type memoryStats struct {
+	Time       time.Time `json:"time"`
+	Available  *uint64   `json:"availableBytes"` // only where there is a limit
+	RSS        *uint64   `json:"rssBytes"`
+	WorkingSet *uint64   `json:"workingSetBytes"`
+}
+
+// most is what may be taken at most, or 0 where nothing but the node limits it.
+// What is available is the limit less the working set, and wraps around below
+// zero; the sum wraps back.
+func (m memoryStats) most() uint64 {
+	if m.Available == nil || m.WorkingSet == nil {
+		return 0
+	}
+	return *m.Available + *m.WorkingSet
 }
 
 // Sample implements Probe. A kubelet that has not measured anew gives no new
@@ -78,11 +101,11 @@ func (k *Kubelet) Sample(ctx context.Context) ([]history.Sample, error) {
 	}
 	nodes := map[string][]life{}
 	current := map[history.Incarnation]bool{}
-	for _, l := range split(lives(found), &got) {
+	for _, l := range split(lives(found), &got, history.ManagerSubject, history.InstanceManagerSubject) {
 		nodes[l.incarnation.Node] = append(nodes[l.incarnation.Node], l)
 		current[l.incarnation] = true
 	}
-	maps.DeleteFunc(k.seen, func(i history.Incarnation, _ time.Time) bool { return !current[i] })
+	maps.DeleteFunc(k.seen, func(i history.Incarnation, _ written) bool { return !current[i] })
 
 	answers := make(chan nodeAnswer, len(nodes))
 	each(ctx, k.limit, slices.Sorted(maps.Keys(nodes)), func(ctx context.Context, node string) {
@@ -135,16 +158,18 @@ func (k *Kubelet) samples(l life, stats summary, now time.Time) ([]history.Sampl
 	if err != nil {
 		return nil, err
 	}
-	at := measured.Memory.Time
+	at, before := measured.Memory.Time, k.seen[l.incarnation]
 	switch age := now.Sub(at); {
 	case age > maxStatsAge:
 		return nil, fmt.Errorf("the kubelet's last measurement is %s old", age.Round(time.Second))
 	case age < -maxAhead:
 		return nil, fmt.Errorf("the node's clock is %s ahead of this machine's", -age.Round(time.Second))
-	case at.Equal(k.seen[l.incarnation]):
+	case at.Equal(before.measured):
 		return nil, nil
 	}
-	k.seen[l.incarnation] = at
+	after := written{
+		measured: at, limit: cmp.Or(measured.Memory.most(), before.limit), node: cmp.Or(stats.Node.Memory.most(), before.node),
+	}
 	one := func(series string, value uint64) history.Sample {
 		return history.Sample{Time: at, Probe: KubeletName, Series: series, Subject: l.subject, Incarnation: l.incarnation, Value: float64(value)}
 	}
@@ -157,6 +182,13 @@ func (k *Kubelet) samples(l life, stats summary, now time.Time) ([]history.Sampl
 	}
 	if len(samples) == 0 {
 		return nil, errors.New("the kubelet gives no memory of the container")
+	}
+	k.seen[l.incarnation] = after
+	if after.limit != before.limit {
+		samples = append(samples, one(history.MemoryLimit, after.limit))
+	}
+	if after.node != before.node {
+		samples = append(samples, one(history.NodeMemory, after.node))
 	}
 	return samples, nil
 }

@@ -22,7 +22,7 @@ func stats(measured, began time.Time) string {
 
 func kubeletOf(t *testing.T, api *fakeAPI) *Kubelet {
 	t.Helper()
-	return &Kubelet{link: api.link(t), limit: 2 * time.Second, seen: map[history.Incarnation]time.Time{}}
+	return &Kubelet{link: api.link(t), limit: 2 * time.Second, seen: map[history.Incarnation]written{}}
 }
 
 func TestKubeletSamplesMemory(t *testing.T) {
@@ -47,6 +47,49 @@ func TestKubeletSamplesMemory(t *testing.T) {
 	}
 	if queries := api.queries(statsPath); !strings.Contains(queries[0], "only_cpu_and_memory=true") {
 		t.Errorf("asked %q", queries)
+	}
+}
+
+// limitedStats are of a container with 512 bytes that has just taken more, on a
+// node of 4096.
+func limitedStats(measured time.Time, limit int64) string {
+	const used = 600
+	return fmt.Sprintf(`{"node":{"memory":{"availableBytes":1096,"workingSetBytes":3000}},"pods":[
+		{"podRef":{"uid":"uid-longhorn-manager-a"},"containers":[{"name":"longhorn-manager","startTime":%q,
+			"memory":{"time":%q,"workingSetBytes":%d,"availableBytes":%d}}]}]}`,
+		startedAt.UTC().Format(time.RFC3339), measured.UTC().Format(time.RFC3339), used, uint64(limit-used))
+}
+
+func TestKubeletTellsLimitsOnce(t *testing.T) {
+	api := newFakeAPI(t)
+	measured := time.Now().Add(-30 * time.Second).Truncate(time.Second)
+	k := kubeletOf(t, api)
+	for i, step := range []struct {
+		restarts    int32
+		limit       int64
+		more        int // samples beside the working set
+		limits, all float64
+	}{
+		{0, 512, 2, 512, 4096},
+		{0, 512, 0, 0, 0},
+		{0, 1024, 1, 1024, 0},
+		{1, 1024, 2, 1024, 4096},
+	} {
+		api.on(podsPath, object(t, podList(pod("longhorn-manager-a", history.ManagerSubject, step.restarts))))
+		api.on(statsPath, body(limitedStats(measured.Add(time.Duration(i)*time.Second), step.limit)))
+		samples, err := k.Sample(t.Context())
+		if err != nil && !onlyAbsent(err) {
+			t.Fatal(err)
+		}
+		got := bySeries(samples)
+		if len(samples) != 1+step.more || got["memory-limit/longhorn-manager"] != step.limits || got["node-memory/longhorn-manager"] != step.all {
+			t.Errorf("step %d: samples %+v", i, samples)
+		}
+		for _, s := range samples {
+			if s.Incarnation.Restarts != int(step.restarts) || s.Incarnation.Node != "worker" {
+				t.Errorf("step %d: sample %+v", i, s)
+			}
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -95,19 +96,23 @@ func (c *connection) listPods(ctx context.Context) ([]corev1.Pod, error) {
 	return list.Items, nil
 }
 
-// split sorts lives into those that run and, as misses, those that do not.
-// A subject of which there is nothing at all is a miss of its own.
-func split(all []life, into *harvest) (running []life) {
+// split sorts the lives of some subjects into those that run and, as misses,
+// those that do not. A subject of which there is nothing at all is a miss of its
+// own.
+func split(all []life, into *harvest, subjects ...string) (running []life) {
 	found := map[string]bool{}
 	for _, l := range all {
-		found[l.subject] = true
-		if l.running {
+		switch {
+		case !slices.Contains(subjects, l.subject):
+			continue
+		case l.running:
 			running = append(running, l)
-		} else {
+		default:
 			into.miss(l.gapSubject(), errors.New(l.state))
 		}
+		found[l.subject] = true
 	}
-	for _, subject := range []string{history.ManagerSubject, history.InstanceManagerSubject} {
+	for _, subject := range subjects {
 		if !found[subject] {
 			into.miss(subject, errors.New("there is no pod"))
 		}

@@ -103,7 +103,7 @@ func (p *Pprof) find(ctx context.Context, into *harvest) ([]*target, error) {
 	if err != nil {
 		return nil, because(ctx, err)
 	}
-	running := split(all, into)
+	running := split(all, into, history.ManagerSubject, history.InstanceManagerSubject)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	current := map[string]*target{}

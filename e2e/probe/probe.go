@@ -40,6 +40,7 @@ const (
 	KubeletName = "kubelet"
 	CensusName  = "census"
 	LoadName    = "load"
+	LogsName    = "logs"
 	SelfName    = "self"
 )
 

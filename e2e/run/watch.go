@@ -30,6 +30,10 @@ func (t *trial) addProbes() error {
 	if err != nil {
 		return err
 	}
+	logs, err := probe.NewReconciles(t.lab.Cluster, options.PodTimeout)
+	if err != nil {
+		return err
+	}
 	t.schedule = probe.NewScheduler(t.live)
 	// A look may take as long as the slowest part of it, and then some.
 	timeout := options.PodTimeout + options.Doubt
@@ -38,8 +42,15 @@ func (t *trial) addProbes() error {
 			return err
 		}
 	}
+	if err := t.schedule.Add(logs, logsInterval, timeout); err != nil {
+		return err
+	}
 	return t.schedule.Add(load, loadInterval, timeout)
 }
+
+// logsInterval is slow: for each look a kubelet reads its whole log file, up to
+// 10 MiB, whatever part of it is asked for.
+const logsInterval = 15 * time.Second
 
 // loadInterval is slow: each look starts a process on every node, and a load
 // average moves over a minute.
