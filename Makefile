@@ -25,6 +25,8 @@ VOLUMES ?= 4
 SCENARIO ?= scenarios/issue-9978.yaml
 #= number of backups, instead of the scenario's own
 BACKUPS ?=
+#= rungs of the size ladder: numbers of backups
+RUNGS ?= 250 500 1000 2000
 #= set to 1: doctor prints JSON
 JSON ?=
 #= set to 1: clean also stops the container engine, if Blackout started it
@@ -56,7 +58,7 @@ help: ## list the targets and variables
 		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
 		/^[a-z0-9-]+:.*## / { name = $$0; sub(/:.*/, "", name); text = $$0; sub(/.*## /, "", text); printf "  make %-16s %s\n", name, text } \
 		/^#= / { text = substr($$0, 4) } \
-		/^[A-Z0-9_]+ \?=/ { variable[++n] = sprintf("  %-21s %s%s", $$1, text, $$3 == "" ? "" : " (default " $$3 ")") } \
+		/^[A-Z0-9_]+ \?=/ { value = $$0; sub(/^[^=]*= */, "", value); variable[++n] = sprintf("  %-21s %s%s", $$1, text, value == "" ? "" : " (default " value ")") } \
 		END { print "\nVariables: make cluster WORKERS=3"; for (i = 1; i <= n; i++) print variable[i] } \
 	' $(MAKEFILE_LIST)
 
@@ -88,6 +90,21 @@ clean: build ## remove what any run left, alive or killed; ENGINE=1 stops the en
 run: build ## run SCENARIO on LONGHORN and judge it: exit code 0 as expected, 1 violation, 2 inconclusive, 3 infrastructure
 	@exec $(bin) run $(request) --scenario '$(SCENARIO)' --results '$(RESULTS)' $(if $(BACKUPS),--backups '$(BACKUPS)')
 
+.PHONY: ladder
+ladder: build ## run the rungs of the size ladder and fit what a waiting backup costs (slow)
+	@dir='$(RESULTS)/ladder/'$$(date -u +%Y%m%d-%H%M%S); \
+	mkdir -p '$(RESULTS)/ladder'; \
+	mkdir "$$dir"; \
+	for n in $(RUNGS); do \
+		code=0; \
+		$(bin) run $(request) --scenario scenarios/ladder.yaml --backups "$$n" --results "$$dir" || code=$$?; \
+		if ((code > 2)) || ! compgen -G "$$dir/ladder-$$n-*/verdict.json" >/dev/null; then \
+			echo "the rung of $$n backups failed: what there is of the ladder is in $$dir" >&2; \
+			exit 3; \
+		fi; \
+	done; \
+	exec $(bin) fit "$$dir"/*/ # a rung that is a violation or inconclusive (1, 2) is still data
+
 .PHONY: demo
 demo: build ## judge the saved history of a real run, in seconds and without any engine
 	@exec $(bin) judge fixtures/demo/issue-9978-v1.7.2
@@ -104,6 +121,10 @@ test-unit: go ## run the unit tests of the root module only
 .PHONY: test-podnet
 test-podnet: go ## run the unit tests of the nodes' pod network only
 	cd fixtures/kubernetes && CGO_ENABLED=0 go test -trimpath $(TESTFLAGS) ./podnet/... # flags as in the build: nothing is compiled twice
+
+.PHONY: bench
+bench: go ## run the benchmarks
+	go test -run '^$$' -bench . -benchmem $(TESTFLAGS) $$(grep -rl --include='*_test.go' '^func Benchmark' ./e2e | xargs -n 1 dirname | sort -u)
 
 .PHONY: test-e2e
 test-e2e: go ## run the Ginkgo suite on kind (slow: up to 80 minutes from nothing)

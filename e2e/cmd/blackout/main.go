@@ -32,7 +32,7 @@ func execute() (code int) {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(engineCommand(), imagesCommand(), clusterCommand(), cleanCommand(), doctorCommand(), runCommand(), judgeCommand())
+	root.AddCommand(engineCommand(), imagesCommand(), clusterCommand(), cleanCommand(), doctorCommand(), runCommand(), judgeCommand(), fitCommand())
 	// client-go logs what it returns as well; what it returns is reported.
 	klog.SetLogger(logr.Discard())
 	err := root.ExecuteContext(ctx)
