@@ -9,6 +9,7 @@ import (
 	"net/http/pprof"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -42,6 +43,9 @@ func (s *static) dial(context.Context, string) (*tunnel, error) {
 func quickOptions() PprofOptions {
 	return PprofOptions{HeapEvery: time.Hour, PodTimeout: 5 * time.Second, TopRoots: 3, Doubt: 10 * time.Millisecond}
 }
+
+// A test process lives on so little that the sampled heap may be empty.
+func init() { runtime.MemProfileRate = 1 }
 
 // own serves this test's own profiles.
 func own() http.Handler {

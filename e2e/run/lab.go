@@ -202,13 +202,13 @@ func (h Harness) openOrCreate(ctx context.Context, e *engine.Engine, lab *Lab) (
 		return false, err
 	}
 	if old != nil && old.Ready {
-		// Whoever died while the power was off left it off.
-		if err := lab.Provider.Repower(ctx); err != nil {
-			h.Progress.Logf("%v", err)
-		}
 		if !reflect.DeepEqual(old.Spec, lab.Spec) || old.Node != lab.Set.Node {
 			return false, fmt.Errorf("a lab named %q stands, made of other things (Longhorn %s, image %s): remove it first (make clean) or choose another name",
 				lab.Spec.Run, old.Spec.Request.Longhorn, old.Node)
+		}
+		// Whoever died while the power was off left it off.
+		if err := lab.Provider.Repower(ctx); err != nil {
+			h.Progress.Logf("%v", err)
 		}
 		if lab.Cluster, err = lab.Provider.Open(); err == nil {
 			if _, err = lab.Cluster.Nodes(ctx); err == nil {
