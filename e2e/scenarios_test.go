@@ -39,7 +39,7 @@ var _ = Describe("scenario", func() {
 				Expect(err).NotTo(HaveOccurred())
 				x := run.Experiment{
 					Harness: h, Scenario: s, Results: fromEnv(envResults, os.TempDir()),
-					Request: images.Request{Longhorn: version, Mode: images.Mode(fromEnv(envImages, string(images.Auto)))},
+					Request:  images.Request{Longhorn: version, Mode: images.Mode(fromEnv(envImages, string(images.Auto)))},
 					Announce: func(step string) { By(step) },
 				}
 				v, dir, err := x.Run(ctx)

@@ -32,7 +32,7 @@ func fitCommand() *cobra.Command {
 			options.Limit = memory.AsApproximateFloat64()
 			fit, err := report.Ladder(args, options)
 			if err != nil {
-				return infrastructure(err)
+				return err
 			}
 			if !asJSON {
 				return fit.WriteText(cmd.OutOrStdout())
