@@ -42,7 +42,7 @@ var (
 // what the old one got since the last look is lost: that is a gap without a
 // sample, and from then on the count is the least there were, as it is when a log
 // was rotated before the first look. Between two samples without a gap it is
-// exact.
+// exact, and the times are those of the lines, to a second.
 type Reconciles struct {
 	*link
 	limit    time.Duration // for one pod
@@ -54,6 +54,24 @@ type Reconciles struct {
 type mark struct {
 	failed int       // reconciles, up to here
 	last   time.Time // of the newest line that was read; zero: none yet
+	counts []count   // of this look, one for each second in which some failed
+}
+
+// count is how many had failed at a time. They come in bursts, every 30 s, so a
+// look every few seconds would be too coarse to divide a growth by.
+type count struct {
+	at     time.Time
+	failed int
+}
+
+// add counts one more. Lines may be a little out of order, counts are not.
+func (m *mark) add(at time.Time) {
+	m.failed++
+	if n := len(m.counts); n > 0 && at.Sub(m.counts[n-1].at) < time.Second {
+		m.counts[n-1].failed = m.failed
+		return
+	}
+	m.counts = append(m.counts, count{at, m.failed})
 }
 
 // NewReconciles makes the probe; limit bounds the answer of one pod.
@@ -99,9 +117,11 @@ func (r *Reconciles) Sample(ctx context.Context) ([]history.Sample, error) {
 			got.miss(l.gapSubject(), fmt.Errorf("read the log: %w", because(ctx, err)))
 			return
 		}
-		got.add(history.Sample{
-			Time: at, Probe: LogsName, Series: history.FailedReconciles, Subject: l.subject, Incarnation: l.incarnation, Value: float64(m.failed),
-		})
+		for _, c := range append(m.counts, count{at, m.failed}) {
+			got.add(history.Sample{
+				Time: c.at, Probe: LogsName, Series: history.FailedReconciles, Subject: l.subject, Incarnation: l.incarnation, Value: float64(c.failed),
+			})
+		}
 	})
 	return got.result()
 }
@@ -126,6 +146,7 @@ func (m *mark) advance(log *io.LimitedReader) error {
 	// Lines of stdout and stderr may be a little out of order: the mark of the
 	// last look tells which are new, not the line before.
 	before := m.last
+	m.counts = nil
 	continued := before.IsZero()
 	lines := bufio.NewReader(log)
 	for {
@@ -140,7 +161,7 @@ func (m *mark) advance(log *io.LimitedReader) error {
 			continued = true
 		case at.After(before):
 			if failed(line) {
-				m.failed++
+				m.add(at)
 			}
 			if at.After(m.last) {
 				m.last = at

@@ -91,10 +91,10 @@ func (l looker) sees(restarts int, want float64) {
 	l.t.Helper()
 	began := time.Now()
 	samples, err := l.Sample(l.t.Context())
-	if err != nil || len(samples) != 1 {
+	if err != nil || len(samples) == 0 {
 		l.t.Fatalf("%d samples, %v", len(samples), err)
 	}
-	s := samples[0]
+	s := samples[len(samples)-1] // before it are the seconds in which some failed
 	if s.Value != want || s.Incarnation.Restarts != restarts {
 		l.t.Fatalf("%v failed reconciles of restart %d, want %v of %d", s.Value, s.Incarnation.Restarts, want, restarts)
 	}
@@ -137,6 +137,28 @@ func TestReconcilesAreCountedOnce(t *testing.T) {
 	l.log.write(2*time.Minute-time.Microsecond, waitingLine)
 	l.sees(0, 6)
 	l.sees(0, 6)
+}
+
+// Growth is divided by what failed between two profiles, which lie anywhere
+// between two looks.
+func TestReconcilesAreCountedAtTheirTimes(t *testing.T) {
+	l := lookerOf(t)
+	for burst := range 3 {
+		l.log.write(time.Duration(burst)*30*time.Second, waitingLine, waitingLine, waitingLine)
+	}
+	samples, err := l.Sample(t.Context())
+	if err != nil || len(samples) != 4 {
+		t.Fatalf("%d samples, %v", len(samples), err)
+	}
+	for burst, s := range samples[:3] {
+		want := logBegan.Add(time.Duration(burst) * 30 * time.Second)
+		if s.Value != float64(3*(burst+1)) || s.Time.Sub(want).Abs() > time.Second {
+			t.Errorf("%v at %s, want %d at %s", s.Value, s.Time, 3*(burst+1), want)
+		}
+	}
+	if samples, err = l.Sample(t.Context()); err != nil || len(samples) != 1 {
+		t.Errorf("%d samples when nothing new was said, %v", len(samples), err)
+	}
 }
 
 func TestReconcilesOfANewLifeBeginAtZero(t *testing.T) {

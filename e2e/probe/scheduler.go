@@ -68,7 +68,12 @@ func (s *Scheduler) Run(ctx context.Context) error {
 		})
 	}
 	all.Wait()
-	return errors.Join(errs...)
+	for _, err := range errs {
+		if err != nil { // the others say the same of the same sink
+			return err
+		}
+	}
+	return nil
 }
 
 // Reset makes every probe connect anew. Call it once the cluster is back after
@@ -95,7 +100,8 @@ func (s *Scheduler) run(ctx context.Context, t *task, started time.Time) error {
 		case <-timer.C:
 		}
 		if err := s.look(ctx, t); err != nil {
-			return errors.Join(err, s.writeGaps(t.gaps.closeAll(time.Now())))
+			_ = s.writeGaps(t.gaps.closeAll(time.Now())) // if the sink still takes any
+			return err
 		}
 		timer.Reset(untilTick(time.Since(started), t.interval))
 	}
@@ -114,13 +120,15 @@ func (s *Scheduler) look(ctx context.Context, t *task) error {
 	if ctx.Err() != nil { // cut off by the end of the run: not a failure of the probe
 		return s.writeSamples(got.samples)
 	}
-	errs := []error{s.writeSamples(got.samples), s.writeGaps(t.gaps.note(began, got.err))}
-	if ended {
-		errs = append(errs, s.writeSamples([]history.Sample{{
-			Time: time.Now(), Probe: SelfName, Series: history.SampleCost, Subject: t.probe.Name(), Value: got.cost.Seconds(),
-		}}))
+	if err := s.writeSamples(got.samples); err != nil {
+		return err
 	}
-	return errors.Join(errs...)
+	if err := s.writeGaps(t.gaps.note(began, got.err)); err != nil || !ended {
+		return err
+	}
+	return s.writeSamples([]history.Sample{{
+		Time: time.Now(), Probe: SelfName, Series: history.SampleCost, Subject: t.probe.Name(), Value: got.cost.Seconds(),
+	}})
 }
 
 // errOverdue is the outcome of a look that a probe does not come back from.

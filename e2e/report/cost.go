@@ -1,6 +1,7 @@
 package report
 
 import (
+	"strings"
 	"time"
 
 	"blackout/e2e/bound"
@@ -34,7 +35,7 @@ type Projection struct {
 
 func cost(run history.Run, g profile.Growth, from, to time.Time) Growth {
 	out := Growth{Growth: g}
-	if n := countUntil(run, g.Incarnation, to) - countUntil(run, g.Incarnation, from); n > 0 {
+	if n, known := failedBetween(run, g.Incarnation, from, to); known {
 		if each, err := profile.PerUnit(g.Net(), n); err == nil {
 			out.FailedReconciles, out.PerReconcile = n, each
 		}
@@ -45,14 +46,28 @@ func cost(run history.Run, g profile.Growth, from, to time.Time) Growth {
 	return out
 }
 
-// countUntil is the last count of failed reconciles at a time.
-func countUntil(run history.Run, life history.Incarnation, at time.Time) (count float64) {
-	for _, s := range lifeOf(run, history.FailedReconciles, life) {
-		if !s.Time.After(at) {
-			count = s.Value
+// failedBetween counts a life's failed reconciles. It is false if they were not
+// followed from the one time to the other: after a gap of their probe the count is
+// the least there were.
+func failedBetween(run history.Run, life history.Incarnation, from, to time.Time) (n float64, known bool) {
+	counts := lifeOf(run, history.FailedReconciles, life)
+	if len(counts) == 0 || counts[0].Time.After(from) || counts[len(counts)-1].Time.Before(to) {
+		return 0, false
+	}
+	for _, g := range run.Gaps {
+		if g.Probe == counts[0].Probe && (g.Subject == "" || strings.Contains(g.Subject, life.Pod)) && g.To.After(from) && g.From.Before(to) {
+			return 0, false
 		}
 	}
-	return count
+	until := func(at time.Time) (count float64) {
+		for _, s := range counts {
+			if !s.Time.After(at) {
+				count = s.Value
+			}
+		}
+		return count
+	}
+	return until(to) - until(from), true
 }
 
 func project(run history.Run, life history.Incarnation) *Projection {

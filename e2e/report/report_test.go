@@ -174,6 +174,10 @@ func TestCostOfALeak(t *testing.T) {
 	g.Expect(got.meanings()).To(HaveLen(2))
 
 	add(0, history.MemoryLimit, gibibyte)
+	got = cost(run, diff, start.Add(5*time.Minute), start.Add(25*time.Minute))
+	g.Expect(got.FailedReconciles).To(BeZero(), "they were followed for 19 minutes")
+	run.Gaps = []history.Gap{{From: start.Add(6 * time.Minute), To: start.Add(7 * time.Minute), Subject: "longhorn-manager m-1"}}
+	g.Expect(cost(run, diff, start.Add(5*time.Minute), start.Add(15*time.Minute)).FailedReconciles).To(BeZero(), "some may be missing")
 	got = cost(run, diff, start, start)
 	g.Expect(got.Projection.OfContainer).To(BeTrue())
 	g.Expect(got.FailedReconciles).To(BeZero(), "none was counted between two equal times")

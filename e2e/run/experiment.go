@@ -50,6 +50,7 @@ type trial struct {
 	writer   *history.Writer
 	live     *live
 	pprof    *probe.Pprof
+	logs     *probe.Reconciles
 	schedule *probe.Scheduler
 	restored time.Time
 }
@@ -157,11 +158,14 @@ func (t *trial) record(ctx context.Context) (err error) {
 	}
 	t.live = newLive(t.writer)
 	defer func() {
-		if err != nil {
+		told := t.writer.Err() != nil // by whoever met it first
+		if err != nil && !told {
 			event := history.Event{Time: time.Now(), Kind: history.Infrastructure, Fields: map[string]string{"error": err.Error()}}
 			err = errors.Join(err, t.writer.Event(event))
 		}
-		err = errors.Join(err, t.writer.Close())
+		if closeErr := t.writer.Close(); !told {
+			err = errors.Join(err, closeErr)
+		}
 	}()
 	if err := t.addProbes(); err != nil {
 		return err
@@ -181,7 +185,13 @@ func (t *trial) record(ctx context.Context) (err error) {
 	}()
 	err = t.phases(ctx)
 	stop()
-	return errors.Join(err, <-ended)
+	if noHistory := <-ended; noHistory != nil {
+		return noHistory // what the phase says of it is a consequence
+	}
+	if err != nil {
+		return err
+	}
+	return t.countToTheEnd(ctx)
 }
 
 func (t *trial) phases(ctx context.Context) error {

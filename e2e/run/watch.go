@@ -1,6 +1,7 @@
 package run
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"time"
@@ -30,8 +31,7 @@ func (t *trial) addProbes() error {
 	if err != nil {
 		return err
 	}
-	logs, err := probe.NewReconciles(t.lab.Cluster, options.PodTimeout)
-	if err != nil {
+	if t.logs, err = probe.NewReconciles(t.lab.Cluster, options.PodTimeout); err != nil {
 		return err
 	}
 	t.schedule = probe.NewScheduler(t.live)
@@ -42,10 +42,20 @@ func (t *trial) addProbes() error {
 			return err
 		}
 	}
-	if err := t.schedule.Add(logs, logsInterval, timeout); err != nil {
+	if err := t.schedule.Add(t.logs, logsInterval, timeout); err != nil {
 		return err
 	}
 	return t.schedule.Add(load, loadInterval, timeout)
+}
+
+// countToTheEnd looks into the logs once more: growth is divided by what failed
+// until the last profile, which is newer than the last look.
+func (t *trial) countToTheEnd(ctx context.Context) error {
+	samples, err := t.logs.Sample(ctx)
+	if err != nil {
+		t.Progress.Logf("what a failed reconcile costs is not told of every manager: %v", err)
+	}
+	return t.writer.Sample(samples...)
 }
 
 // logsInterval is slow: for each look a kubelet reads its whole log file, up to
