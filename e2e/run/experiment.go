@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"blackout/e2e/backlog"
+	"blackout/e2e/cluster"
 	"blackout/e2e/engine"
 	"blackout/e2e/history"
 	"blackout/e2e/images"
@@ -52,6 +53,7 @@ type trial struct {
 	pprof    *probe.Pprof
 	logs     *probe.Reconciles
 	schedule *probe.Scheduler
+	nodes    []cluster.Node
 	restored time.Time
 }
 
@@ -191,7 +193,22 @@ func (t *trial) record(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	return t.countToTheEnd(ctx)
+	return errors.Join(t.countToTheEnd(ctx), t.standing(ctx))
+}
+
+// standing fails when a node has no power at the end, for nobody cut it: what was
+// not seen of Longhorn is then the machine's doing.
+func (t *trial) standing(ctx context.Context) error {
+	all, err := t.lab.Provider.Power(ctx, t.nodes...)
+	if err != nil {
+		return fmt.Errorf("look for the cluster at the end of the run: %w", err)
+	}
+	for _, node := range all {
+		if !node.On {
+			return fmt.Errorf("node %s has no power, and was not cut: %s; see what became of its container", node.Node, node.Evidence)
+		}
+	}
+	return nil
 }
 
 func (t *trial) phases(ctx context.Context) error {
@@ -272,11 +289,11 @@ func (t *trial) phase(ctx context.Context, name history.PhaseName, longest time.
 }
 
 func (t *trial) blackout(ctx context.Context, snapshots map[string]backlog.Snapshots) error {
-	nodes, err := t.lab.Cluster.Nodes(ctx)
-	if err != nil {
+	var err error
+	if t.nodes, err = t.lab.Cluster.Nodes(ctx); err != nil {
 		return err
 	}
-	plan, err := power.NewPlan(t.Scenario.Outage, nodes, mathrand.New(mathrand.NewPCG(uint64(t.Scenario.Seed), 0))) //nolint:gosec // repeatable
+	plan, err := power.NewPlan(t.Scenario.Outage, t.nodes, mathrand.New(mathrand.NewPCG(uint64(t.Scenario.Seed), 0))) //nolint:gosec // repeatable
 	if err != nil {
 		return err
 	}
