@@ -96,6 +96,7 @@ const (
 	Restored       EventKind = "restored"       // node has power again
 	Back           EventKind = "back"           // node verified back
 	Milestone      EventKind = "milestone"      // subject: a step of the recovery; fields: evidence
+	NotRecovered   EventKind = "not-recovered"  // a step of the recovery was not reached; fields: error
 	ProfileSaved   EventKind = "profile"        // fields: file, kind, phase; subject: pod
 	BackupMessage  EventKind = "backup-message" // fields: message, count
 	Infrastructure EventKind = "infrastructure" // the harness or its machine failed; fields: error

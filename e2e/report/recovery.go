@@ -36,9 +36,13 @@ func recovery(s scenario.Scenario, run history.Run) []Milestone {
 			clear(seen)
 		}
 	}
+	reason := "not seen"
+	if e, ok := run.LastEvent(history.NotRecovered); ok {
+		reason += ": " + e.Fields["error"]
+	}
 	var all []Milestone
 	for _, step := range history.RecoverySteps {
-		m := Milestone{Step: step, Evidence: "not seen"}
+		m := Milestone{Step: step, Evidence: reason}
 		if e, ok := seen[step]; ok {
 			m.Elapsed, m.Evidence = e.Fields["elapsed"], e.Fields["evidence"]
 		}

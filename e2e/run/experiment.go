@@ -188,7 +188,10 @@ func (t *trial) record(ctx context.Context) (err error) {
 	err = t.phases(ctx)
 	stop()
 	if noHistory := <-ended; noHistory != nil {
-		return noHistory // what the phase says of it is a consequence
+		if errors.Is(err, noHistory) {
+			return err
+		}
+		return errors.Join(noHistory, err)
 	}
 	if err != nil {
 		return err
@@ -320,7 +323,10 @@ func (t *trial) reconnect() (err error) {
 	if t.lab.Cluster, err = t.lab.Provider.Open(); err != nil {
 		return err
 	}
-	if t.lab.Longhorn, err = longhorn.Open(t.lab.Cluster, t.lab.release(), t.Timeouts, nil); err != nil {
+	// How long recovery may take is the scenario's to say.
+	timeouts, longest := t.Timeouts, t.Scenario.Phases.Recovery.Duration
+	timeouts.ManagersReady, timeouts.DataPlaneReady, timeouts.VolumesHealthy = longest, longest, longest
+	if t.lab.Longhorn, err = longhorn.Open(t.lab.Cluster, t.lab.release(), timeouts, nil); err != nil {
 		return err
 	}
 	return t.schedule.Reset(t.lab.Cluster)
@@ -343,11 +349,16 @@ func (t *trial) recover(ctx context.Context) error {
 			return "healthy by replicas of after the restore", system.WaitVolumesHealthy(ctx, t.lab.VolumeIDs, since)
 		}},
 	}}.Follow(limited)
-	if err != nil && ctx.Err() == nil {
-		t.Progress.Logf("not recovered within %s: %v", t.Scenario.Phases.Recovery, err)
-		return nil
+	if err == nil || ctx.Err() != nil {
+		return err
 	}
-	return err
+	t.Progress.Logf("not recovered: %v", err)
+	event := history.Event{Time: time.Now(), Kind: history.NotRecovered, Fields: map[string]string{"error": err.Error()}}
+	if err := t.writer.Event(event); err != nil {
+		return err
+	}
+	<-limited.Done() // the scenario says when the steady phase begins
+	return ctx.Err()
 }
 
 // cleanUp removes the cluster, whatever happened, unless it is to be kept. Logs
