@@ -38,7 +38,7 @@ LABELS ?= ground
 #= flags for the Ginkgo suite, such as -ginkgo.dry-run
 E2E_ARGS ?=
 #= time after which the Ginkgo suite gives up and cleans up
-E2E_SUITE_TIMEOUT ?= 80m
+E2E_SUITE_TIMEOUT ?= 78m
 #= time after which go test kills the suite
 E2E_TIMEOUT ?= 85m
 #= directory that test-e2e writes results to
@@ -130,7 +130,7 @@ bench: go ## run the benchmarks
 test-e2e: go ## run the Ginkgo suite on kind (slow: up to 80 minutes from nothing)
 	@mkdir -p '$(RESULTS)'
 	BLACKOUT_E2E=1 LONGHORN='$(LONGHORN)' IMAGES='$(IMAGES)' RESULTS='$(abspath $(RESULTS))' \
-		go test ./e2e -run TestE2E -count=1 -timeout '$(E2E_TIMEOUT)' -v -args -ginkgo.v \
+		go test ./e2e -run TestE2E -count=1 -timeout '$(E2E_TIMEOUT)' -v -args -ginkgo.v -ginkgo.fail-on-empty \
 		-ginkgo.timeout='$(E2E_SUITE_TIMEOUT)' -ginkgo.label-filter='$(LABELS)' -ginkgo.junit-report='$(abspath $(RESULTS))/junit.xml' $(E2E_ARGS)
 
 ##@ Code

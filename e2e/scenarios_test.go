@@ -19,6 +19,10 @@ import (
 // scenarioLimit covers one run, images compiled from nothing included.
 const scenarioLimit = 75 * time.Minute
 
+// cleanUpLimit is how long an interrupted run may take to give nodes their power
+// back, keep logs and remove the cluster.
+const cleanUpLimit = 6 * time.Minute
+
 // plans are what the scenarios' specs would do, by the specs' texts.
 var plans = map[string]string{}
 
@@ -28,8 +32,10 @@ var _ = Describe("scenario", func() {
 	if err != nil {
 		panic(err)
 	}
-	// A scenario that does not decode has its own failing unit test.
-	scenarios, _ := scenario.Load(filepath.Join(source, "scenarios"), report.Known())
+	scenarios, err := scenario.Load(filepath.Join(source, "scenarios"), report.Known())
+	if err != nil { // not a spec less: no selection of labels may hide it
+		panic(err)
+	}
 	for _, s := range scenarios {
 		for _, version := range s.Longhorn.Versions {
 			text := s.Name + " on Longhorn " + version
@@ -39,7 +45,10 @@ var _ = Describe("scenario", func() {
 				Expect(err).NotTo(HaveOccurred())
 				x := run.Experiment{
 					Harness: h, Scenario: s, Results: fromEnv(envResults, os.TempDir()),
-					Request:  images.Request{Longhorn: version, Mode: images.Mode(fromEnv(envImages, string(images.Auto)))},
+					Request: images.Request{
+						Longhorn: version, Mode: images.Mode(fromEnv(envImages, string(images.Auto))),
+						ManagerSource: os.Getenv(images.EnvManagerSource),
+					},
 					Announce: func(step string) { By(step) },
 				}
 				v, dir, err := x.Run(ctx)
@@ -49,7 +58,7 @@ var _ = Describe("scenario", func() {
 				Expect(v.WriteText(&verdict)).To(Succeed())
 				AddReportEntry("verdict", verdict.String())
 				Expect(v.ExitCode).To(BeZero(), "%s: %s", v.Judgement.Outcome, v.Judgement.Reason)
-			}, SpecTimeout(scenarioLimit))
+			}, SpecTimeout(scenarioLimit), GracePeriod(cleanUpLimit))
 		}
 	}
 })

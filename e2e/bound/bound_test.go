@@ -119,8 +119,21 @@ var trials = map[string]trial{
 			{name: "dark at the deadline, waiting later", shape: stuck, edit: func(_ *scenario.Scenario, r *history.Run) {
 				dropSamples(r, func(s history.Sample) bool { return s.Time.After(second(200)) && s.Time.Before(second(310)) })
 			}, want: "200 still waiting"},
+			{name: "drained for a moment, waiting after the dark", shape: func(s *synthetic) {
+				s.waiting = func(m float64) float64 {
+					if m < 1.7 {
+						return 0
+					}
+					return 120
+				}
+			}, edit: func(_ *scenario.Scenario, r *history.Run) {
+				dropSamples(r, func(s history.Sample) bool { return s.Time.After(second(200)) && s.Time.Before(second(310)) })
+			}, want: "120 still waiting"},
 		},
 		unclear: []change{
+			{name: "drained for a moment, then dark", edit: func(_ *scenario.Scenario, r *history.Run) {
+				dropSamples(r, func(s history.Sample) bool { return s.Series == history.Waiting && s.Time.After(second(245)) })
+			}, want: "near the deadline"},
 			{name: "ended early", shape: stuck, edit: endAt(250), want: "200 still waiting when the run ended 2m30s after the restore"},
 			{name: "dark at the deadline", shape: stuck, edit: func(_ *scenario.Scenario, r *history.Run) {
 				dropSamples(r, func(s history.Sample) bool { return s.Series == history.Waiting && s.Time.After(second(200)) })

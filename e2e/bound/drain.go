@@ -49,11 +49,18 @@ func (c check) drain() Result {
 		}
 	}
 	over := func(s history.Sample) bool { return s.Value > res.Limit }
-	if drainedAt := lastingly(until, res.Limit); drainedAt < len(until) {
+	// A sample near the deadline speaks for it, and so does any later one: what
+	// waits then waited before.
+	near := len(until) > 0 && deadline.Sub(until[len(until)-1].Time) <= c.near(sampleTimes(until))
+	late := !near && len(after) > 0 && over(after[0])
+	if drainedAt := lastingly(until, res.Limit); drainedAt < len(until) && !late {
 		res.Observed, res.At = until[len(until)-1].Value, until[drainedAt].Time
 		res.Extra = map[string]float64{"secondsToDrain": res.At.Sub(restored).Seconds()}
 		res.Reason = fmt.Sprintf("%.0f waiting %s after the restore, limit %s in %s", until[drainedAt].Value,
 			rounded(res.At.Sub(restored)), quantity(res.Limit, res.Unit), c.bound.Within)
+		if !near && len(after) == 0 && !c.run.End().Before(deadline) {
+			return res.inconclusive("%.0f waiting when it was last seen, and no sample near the deadline, %s after the restore", res.Observed, c.bound.Within)
+		}
 		if len(until) < MinLooks {
 			return res.inconclusive("%s of waiting backups between the restore and the deadline, %d are needed",
 				plural(len(until), "sample"), MinLooks)
@@ -71,10 +78,7 @@ func (c check) drain() Result {
 		return res.inconclusive("%.0f still waiting when the run ended %s after the restore, before the %s allowed",
 			res.Observed, rounded(end.Sub(restored)), c.bound.Within)
 	}
-	// A sample near the deadline speaks for it, and so does any later one: what
-	// waits then waited before.
-	near := len(until) > 0 && deadline.Sub(until[len(until)-1].Time) <= c.near(sampleTimes(until))
-	if !near && (len(after) == 0 || !over(after[0])) {
+	if !near && !late {
 		return res.inconclusive("no sample of waiting backups near the deadline, %s after the restore", c.bound.Within)
 	}
 	res.Verdict = Fail
@@ -98,11 +102,13 @@ func lastingly(samples []history.Sample, limit float64) int {
 
 // Drained returns the census of waiting backups since a moment, or since the whole
 // load was queued if that was later, and when it was lastingly at most limit; the
-// zero time if it never was.
+// zero time if it never was. Before the load is queued there is no census of it.
 func Drained(run history.Run, since time.Time, limit float64) (samples []history.Sample, at time.Time) {
-	if e, ok := run.LastEvent(history.SubmitDone); ok {
-		since = later(since, e.Time)
+	e, queued := run.LastEvent(history.SubmitDone)
+	if !queued {
+		return nil, time.Time{}
 	}
+	since = later(since, e.Time)
 	for _, t := range run.Tracks(history.Waiting, "") {
 		for _, s := range t.Samples {
 			if !s.Time.Before(since) {

@@ -98,6 +98,9 @@ func compare(j Judgement, e scenario.Expectation) Judgement {
 	}
 	switch {
 	case len(held)+len(open) == 0 && len(others) == 0:
+		if len(doubtful) > 0 {
+			return reason(Reproduced, "failed by %s, as expected; not enough was seen of others: %s", list(e.Violations), list(doubtful))
+		}
 		return reason(Reproduced, "failed by %s, as expected", list(e.Violations))
 	case len(held)+len(open) == 0:
 		return reason(UnexpectedViolation, "failed as expected, but by %s too", list(others))

@@ -157,7 +157,7 @@ func TestThinKeepsTheSlope(t *testing.T) {
 	for i := range 20_000 {
 		p.X, p.Y = append(p.X, float64(i)), append(p.Y, 3*float64(i))
 	}
-	if s := Examine(p, 1); s.Points != maxTrendPoints || !close2(s.Whole, 3, 1e-9) || s.Shape != Rising {
+	if s := Examine(p, 1); s.Points != MaxTrendPoints || !close2(s.Whole, 3, 1e-9) || s.Shape != Rising {
 		t.Errorf("%+v", s)
 	}
 }

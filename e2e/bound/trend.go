@@ -29,8 +29,8 @@ const (
 	// WholeStepShare is the same over the whole stretch, where a rise that begins
 	// late looks a little like a step too.
 	WholeStepShare = 0.35
-	// maxTrendPoints keeps the pairs at a few million in a run of days.
-	maxTrendPoints = 2000
+	// MaxTrendPoints keeps the pairs at a few million in a run of days.
+	MaxTrendPoints = 2000
 
 	perMinute = "/min"
 )
@@ -67,7 +67,7 @@ type Slope struct {
 // somewhere, so each takes its own look: the last half must rise too, a step must
 // not explain it better than a line, and what fell again must leave a rising floor.
 func Examine(p Points, limit float64) Slope {
-	p = Thin(p, maxTrendPoints)
+	p = Thin(p, MaxTrendPoints)
 	last := p.slice(p.Len()/2, p.Len())
 	s := Slope{
 		Points:   p.Len(),
@@ -116,7 +116,7 @@ func (c check) trend() Result {
 			short[placeOf(t)] += len(t.Samples)
 			continue
 		}
-		all = append(all, judged{t, Examine(minutes(t.Samples), res.Limit)})
+		all = append(all, judged{t, Examine(Minutes(t.Samples), res.Limit)})
 	}
 	if len(all) > 0 {
 		worst := slices.MaxFunc(all, func(a, b judged) int {
@@ -156,8 +156,8 @@ func rising(s Slope) int {
 	return 0
 }
 
-// minutes takes samples as values over minutes since the first.
-func minutes(samples []history.Sample) Points {
+// Minutes takes samples as values over minutes since the first.
+func Minutes(samples []history.Sample) Points {
 	var p Points
 	for _, s := range samples {
 		p.X = append(p.X, s.Time.Sub(samples[0].Time).Minutes())

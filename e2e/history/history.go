@@ -21,12 +21,14 @@ const Version = 1
 
 // Header is the first line of a history.
 type Header struct {
-	Version  int       `json:"version"`
-	Run      string    `json:"run"`      // the run's id
-	Scenario string    `json:"scenario"` // its name
-	Longhorn string    `json:"longhorn"` // version under test
-	Seed     int64     `json:"seed"`
-	Started  time.Time `json:"started"`
+	Version  int    `json:"version"`
+	Run      string `json:"run"`      // the run's id
+	Scenario string `json:"scenario"` // its name
+	Longhorn string `json:"longhorn"` // version under test
+	Seed     int64  `json:"seed"`
+	// Parts say what ran: components, their versions and where they came from.
+	Parts   string    `json:"parts,omitempty"`
+	Started time.Time `json:"started"`
 }
 
 // PhaseName is one of the five phases.

@@ -303,7 +303,10 @@ func TestFullDisk(t *testing.T) {
 			}
 			want, torn := accepted, true
 			if more > 0 {
-				want, torn = accepted+1, false // the torn line was mended
+				want, torn = accepted+2, false // the torn line was mended, and what became of the rest is said
+				if e, ok := run.LastEvent(Infrastructure); !ok || !strings.Contains(e.Fields["error"], "no space left") {
+					t.Errorf("nothing says that records were refused: %+v", run.Events)
+				}
 			}
 			if len(run.Events) != want || run.Truncated != torn || len(run.Samples) != 0 {
 				t.Errorf("%d events, truncated %v; want %d, %v", len(run.Events), run.Truncated, want, torn)

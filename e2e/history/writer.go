@@ -119,6 +119,15 @@ func (w *Writer) Close() error {
 	defer w.mu.Unlock()
 	before := w.err
 	w.err = nil
+	if before != nil {
+		// What was accepted may be whole by now, and must not be taken for a whole run.
+		refused := Record{Kind: EventRecord, Event: Event{
+			Time: time.Now(), Kind: Infrastructure, Fields: map[string]string{"error": before.Error()},
+		}}
+		if line, err := json.Marshal(refused); err == nil {
+			w.pending = append(append(w.pending, line...), '\n')
+		}
+	}
 	w.flush()
 	w.sync()
 	last := w.err

@@ -59,6 +59,15 @@ type Origin struct {
 	Dirty bool `json:"dirty,omitempty"`
 }
 
+// String is what a report says of it.
+func (o Origin) String() string {
+	changed := ""
+	if o.Dirty {
+		changed = ", with changes that no commit holds"
+	}
+	return fmt.Sprintf("%s %s (%s%s)", o.Component, o.Version, o.Source, changed)
+}
+
 // Archive is a tar of images in docker's format, as "docker save" writes it.
 type Archive struct {
 	Path string

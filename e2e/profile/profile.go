@@ -135,9 +135,6 @@ func Diff(kind Kind, before, after Capture, options Options) (Growth, error) {
 // Net is by how much the whole grew; below zero when it shrank.
 func (g Growth) Net() int64 { return g.After - g.Before }
 
-// Rate is the net growth per second.
-func (g Growth) Rate() float64 { return float64(g.Net()) / g.Elapsed.Seconds() }
-
 // Cause is the path that the growth is called after: the most grown one when it
 // is the program's own. When it is a library's, the path that calls into that
 // library: gRPC makes most of a connection's buffers in goroutines whose stacks

@@ -37,9 +37,11 @@ func attribute(dir string, run history.Run) (growths []Growth, notes []string) {
 			continue
 		}
 		k := key{capture.Incarnation, kind}
+		if !slices.Contains(order, k) {
+			order = append(order, k)
+		}
 		if phase == history.Recovery {
 			first[k] = capture
-			order = append(order, k)
 		} else {
 			last[k] = capture
 		}
@@ -47,17 +49,22 @@ func attribute(dir string, run history.Run) (growths []Growth, notes []string) {
 	// The heap first: it names who asked for what grew.
 	slices.SortStableFunc(order, func(a, b key) int { return strings.Compare(string(b.kind), string(a.kind)) })
 	for _, k := range order {
-		after, found := last[k]
-		if !found {
-			notes = append(notes, fmt.Sprintf("%s has no %s profile at the end of the steady phase: what grew in it is unknown", k.life.Pod, k.kind))
+		before, began := first[k]
+		after, ended := last[k]
+		if !began || !ended {
+			end := history.Steady
+			if !began {
+				end = history.Recovery
+			}
+			notes = append(notes, fmt.Sprintf("%s has no %s profile at the end of phase %s: what grew in it is unknown", k.life.Pod, k.kind, end))
 			continue
 		}
-		growth, err := profile.Diff(k.kind, first[k], after, profile.DefaultOptions())
+		growth, err := profile.Diff(k.kind, before, after, profile.DefaultOptions())
 		if err != nil {
 			notes = append(notes, err.Error())
 			continue
 		}
-		growths = append(growths, cost(run, growth, first[k].Time, after.Time))
+		growths = append(growths, cost(run, growth, before.Time, after.Time))
 	}
 	return growths, notes
 }

@@ -27,7 +27,7 @@ type Projection struct {
 	PerMinute float64 `json:"perMinute"` // bytes
 	Limit     float64 `json:"limit"`     // bytes
 	// OfContainer says whose limit it is; otherwise the container has none, and it
-	// is all the memory of its node.
+	// is all the memory of its node, which others take some of.
 	OfContainer bool `json:"ofContainer"`
 	// Reached after so long, a Go duration; empty if not within centuries.
 	Reached string `json:"reached,omitempty"`
@@ -75,13 +75,9 @@ func project(run history.Run, life history.Incarnation) *Projection {
 	if len(working) < bound.TrendFloor {
 		return nil
 	}
-	var points bound.Points
-	for _, s := range working {
-		points.X = append(points.X, s.Time.Sub(working[0].Time).Minutes())
-		points.Y = append(points.Y, s.Value)
-	}
+	points := bound.Thin(bound.Minutes(working), bound.MaxTrendPoints)
 	_, chance := bound.MannKendall(points.Y)
-	p := Projection{Current: points.Y[len(points.Y)-1], PerMinute: bound.TheilSen(points)}
+	p := Projection{Current: working[len(working)-1].Value, PerMinute: bound.TheilSen(points)}
 	if p.PerMinute <= 0 || chance >= bound.TrendSignificance {
 		return nil
 	}

@@ -60,7 +60,8 @@ type Line struct {
 	Intercept float64      `json:"intercept"`
 	R2        *float64     `json:"r2,omitempty"`
 	At        Estimate     `json:"at"` // of as many as Fit.At
-	// ToLimit is how long memory takes from nothing to Fit.Limit.
+	// ToLimit is how long all managers together take from nothing to Fit.Limit, by
+	// the interval of At; empty if that holds a growth of none.
 	ToLimit string `json:"toLimit,omitempty"`
 
 	quantity quantity
@@ -70,6 +71,26 @@ type Line struct {
 type Estimate struct {
 	Value  float64  `json:"value"`
 	Margin *float64 `json:"margin95,omitempty"`
+}
+
+func (e Estimate) toLimit(limit float64) string {
+	after := func(perMinute float64) (string, bool) {
+		d, ok := profile.ProjectToLimit(perMinute/time.Minute.Seconds(), 0, limit)
+		if !ok {
+			return "", false
+		}
+		return d.Round(time.Minute).String(), true
+	}
+	if e.Margin == nil {
+		text, _ := after(e.Value)
+		return text
+	}
+	soonest, _ := after(e.Value + *e.Margin)
+	latest, ever := after(e.Value - *e.Margin)
+	if !ever || soonest == latest {
+		return latest
+	}
+	return soonest + " to " + latest
 }
 
 // quantity that backups cost; a slope needs the least number of samples of a life.
@@ -108,6 +129,8 @@ func Ladder(dirs []string, o FitOptions) (Fit, error) {
 			return f, fmt.Errorf("fit over %q: name %s, %s or %s", f.Over, history.Waiting, history.StatePending, history.StateNew)
 		case r.header.Longhorn != first.header.Longhorn:
 			return f, fmt.Errorf("rung %s ran Longhorn %s, %s ran %s: fit each version by itself", dir, r.header.Longhorn, first.Dir, first.header.Longhorn)
+		case r.header.Parts != first.header.Parts:
+			return f, fmt.Errorf("rung %s ran %s, %s ran %s: fit each build by itself", dir, r.header.Parts, first.Dir, first.header.Parts)
 		case slices.ContainsFunc(f.Rungs[:len(f.Rungs)-1], func(other Rung) bool { return other.header.Run == r.header.Run }):
 			return f, fmt.Errorf("rung %s: its run %s was given before; name each once", dir, r.header.Run)
 		case r.same != first.same:
@@ -142,8 +165,8 @@ func (f *Fit) fit() error {
 		}
 		l := regress(x, y, f.At)
 		l.quantity, l.Series, l.Unit = q, q.series, history.Series[q.series]
-		if after, ok := profile.ProjectToLimit(l.At.Value/time.Minute.Seconds(), 0, f.Limit); ok && l.Unit == history.Bytes {
-			l.ToLimit = after.Round(time.Second).String()
+		if l.Unit == history.Bytes {
+			l.ToLimit = l.At.toLimit(f.Limit)
 		}
 		f.Lines = append(f.Lines, l)
 	}
@@ -217,7 +240,7 @@ func readRung(dir string) (r Rung, notes []string, err error) {
 		if len(tracks) == 0 {
 			return r, nil, fmt.Errorf("no sample of %s backups in its steady phase: run it again", name)
 		}
-		r.Median[name] = bound.Median(points(tracks[0]).Y)
+		r.Median[name] = bound.Median(bound.Minutes(tracks[0].Samples).Y)
 	}
 	for _, q := range quantities {
 		for _, note := range r.measure(run, q) {
@@ -238,15 +261,15 @@ func readRung(dir string) (r Rung, notes []string, err error) {
 func (r Rung) measure(run history.Run, q quantity) (notes []string) {
 	slopes, minutes, reached := map[string]float64{}, map[string]float64{}, map[string]float64{}
 	for _, t := range run.Tracks(q.series, history.ManagerSubject, history.Steady) {
-		life, p := t.Incarnation, points(t)
+		life, p := t.Incarnation, bound.Minutes(t.Samples)
 		n := p.Len()
-		reached[life.Node] = max(reached[life.Node], p.Y[n-1])
+		reached[life.Node] = p.Y[n-1] // lives come in their order
 		if n < q.least {
 			notes = append(notes, fmt.Sprintf("%s on %s (restart %d) is left out: %d of the %d samples that a slope needs", life.Pod, life.Node, life.Restarts, n, q.least))
 			continue
 		}
 		minutes[life.Node] += p.X[n-1]
-		slopes[life.Node] += p.X[n-1] * bound.TheilSen(bound.Thin(p, maxPoints))
+		slopes[life.Node] += p.X[n-1] * bound.TheilSen(bound.Thin(p, bound.MaxTrendPoints))
 	}
 	ever := map[string]bool{}
 	for _, t := range run.Tracks(q.series, history.ManagerSubject) {
@@ -268,16 +291,4 @@ func (r Rung) measure(run history.Run, q quantity) (notes []string) {
 		r.Growth[q.series] = growth
 	}
 	return notes
-}
-
-// maxPoints of one slope: Theil-Sen looks at all pairs.
-const maxPoints = 1000
-
-// points takes samples as values over minutes since the first.
-func points(t history.Track) (p bound.Points) {
-	for _, s := range t.Samples {
-		p.X = append(p.X, s.Time.Sub(t.Samples[0].Time).Minutes())
-		p.Y = append(p.Y, s.Value)
-	}
-	return p
 }

@@ -3,7 +3,6 @@ package report
 import (
 	"fmt"
 	"io"
-	"math"
 	"strings"
 	"text/tabwriter"
 
@@ -22,15 +21,15 @@ func (f Fit) WriteText(w io.Writer) error {
 	for _, r := range f.Rungs {
 		fmt.Fprintf(table, "\n  %d", r.Backups)
 		for _, name := range []string{history.Waiting, history.StatePending, history.StateNew} {
-			fmt.Fprintf(table, "\t%s", figure(r.Median[name], history.Count))
+			fmt.Fprintf(table, "\t%s", amount(r.Median[name], history.Count))
 		}
 		for _, q := range quantities {
 			growth, reached := "?", "?"
 			if v, known := r.Growth[q.series]; known {
-				growth = figure(v, history.Series[q.series]) + "/min"
+				growth = amount(v, history.Series[q.series]) + "/min"
 			}
 			if v, known := r.Reached[q.series]; known {
-				reached = figure(v, history.Series[q.series])
+				reached = amount(v, history.Series[q.series])
 			}
 			fmt.Fprintf(table, "\t%s to %s", growth, reached)
 		}
@@ -46,7 +45,7 @@ func (f Fit) WriteText(w io.Writer) error {
 		}
 		fmt.Fprintf(&b, "each %s backup: %s\n", f.Over, l.text(l.Each, fit))
 	}
-	at := fmt.Sprintf("%s %s backups, %.2f times the largest rung", figure(f.At, history.Count), f.Over, f.Beyond)
+	at := fmt.Sprintf("%s %s backups, %.2f times the largest rung", amount(f.At, history.Count), f.Over, f.Beyond)
 	if f.Beyond > 1 {
 		fmt.Fprintf(&b, "EXTRAPOLATED to %s, true only if each goes on to cost the same:\n", at)
 	} else {
@@ -55,7 +54,7 @@ func (f Fit) WriteText(w io.Writer) error {
 	for _, l := range f.Lines {
 		fmt.Fprintf(&b, "  %s", l.text(l.At, ""))
 		if l.ToLimit != "" {
-			fmt.Fprintf(&b, ": from nothing to %s in %s", figure(f.Limit, history.Bytes), l.ToLimit)
+			fmt.Fprintf(&b, ": all managers together from nothing to %s in %s", amount(f.Limit, history.Bytes), l.ToLimit)
 		}
 		fmt.Fprintln(&b)
 	}
@@ -68,26 +67,9 @@ func (f Fit) WriteText(w io.Writer) error {
 
 // text writes an estimate with its interval, and with more in the same brackets.
 func (l Line) text(e Estimate, more string) string {
-	s := fmt.Sprintf(l.quantity.rate, figure(e.Value, l.Unit))
+	s := fmt.Sprintf(l.quantity.rate, amount(e.Value, l.Unit))
 	if e.Margin == nil {
 		return s + " (two rungs: no interval)"
 	}
-	return s + fmt.Sprintf(" (95 %% %s to %s%s)", figure(e.Value-*e.Margin, l.Unit), figure(e.Value+*e.Margin, l.Unit), more)
-}
-
-// figure writes a count in three digits or whole, bytes in a unit that fits.
-func figure(v float64, unit history.Unit) string {
-	const kibibyte, gibibyte, threeDigits = 1 << 10, 1 << 30, 100
-	size := math.Abs(v)
-	switch {
-	case unit != history.Bytes && size < threeDigits:
-		return fmt.Sprintf("%.3g", v)
-	case unit != history.Bytes:
-		return fmt.Sprintf("%.0f", v)
-	case size >= gibibyte:
-		return fmt.Sprintf("%.1f GiB", v/gibibyte)
-	case size >= mebibyte:
-		return fmt.Sprintf("%.1f MiB", v/mebibyte)
-	}
-	return fmt.Sprintf("%.1f KiB", v/kibibyte)
+	return s + fmt.Sprintf(" (95 %% %s to %s%s)", amount(e.Value-*e.Margin, l.Unit), amount(e.Value+*e.Margin, l.Unit), more)
 }

@@ -50,8 +50,9 @@ func (v Verdict) junit() ([]byte, error) {
 	add("outcome: "+string(v.Judgement.Outcome), v.Judgement.Reason,
 		v.ExitCode == bound.ExitViolation, v.ExitCode == bound.ExitInconclusive || v.ExitCode == bound.ExitInfrastructure)
 	for _, r := range v.Judgement.Results {
-		expected := v.Judgement.Outcome == bound.Reproduced
-		add(r.Bound, string(r.Verdict)+": "+r.Reason, r.Verdict == bound.Fail && !expected, r.Verdict == bound.Inconclusive && !expected)
+		failed := r.Verdict == bound.Fail && v.Judgement.Outcome != bound.Reproduced
+		nothing := v.Judgement.Outcome == bound.HarnessFailed // is said of Longhorn
+		add(r.Bound, string(r.Verdict)+": "+r.Reason, failed && !nothing, nothing || r.Verdict == bound.Inconclusive)
 	}
 	out, err := xml.MarshalIndent(suite, "", "  ")
 	return append([]byte(xml.Header), append(out, '\n')...), err

@@ -63,12 +63,12 @@ func drained(s scenario.Scenario, run history.Run) Milestone {
 	samples, at := bound.Drained(run, since, limit)
 	switch {
 	case len(samples) == 0:
-		m.Evidence = "not seen: no census since the restore"
+		m.Evidence = "not seen: no census since the restore and the queuing of the whole backlog"
 	case at.IsZero():
 		m.Evidence = fmt.Sprintf("not seen: %.0f still wait at the end of the run, limit %.0f", samples[len(samples)-1].Value, limit)
 	default:
 		m.Elapsed = at.Sub(since).Round(time.Millisecond).String()
-		m.Evidence = fmt.Sprintf("at most %.0f wait from then on, by a census of the API", limit)
+		m.Evidence = fmt.Sprintf("at most %.0f wait from then on, in each census of the API", limit)
 	}
 	return m
 }

@@ -60,6 +60,17 @@ func Judge(dir string) (Verdict, error) {
 	return v, nil
 }
 
+// Broken is the verdict on a run that could not be carried out, with what was
+// judged of the part that was; the zero Verdict if nothing could be.
+func (v Verdict) Broken(run history.Header, err error) Verdict {
+	if v.Version == 0 {
+		v.Version, v.Run = Version, run
+	}
+	v.Judgement.Verdict, v.Judgement.Outcome, v.Judgement.Reason = bound.Infrastructure, bound.HarnessFailed, err.Error()
+	v.ExitCode = v.Judgement.Outcome.ExitCode()
+	return v
+}
+
 // ReadScenario reads a scenario by the names that a history may hold.
 func ReadScenario(path string) (scenario.Scenario, error) {
 	data, err := os.ReadFile(path)

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -41,7 +42,7 @@ func TestSavedRunIsJudgedAgain(t *testing.T) {
 	var heap []string
 	for _, growth := range v.Growth {
 		if growth.Kind == profile.Heap {
-			path, found := cause(growth)
+			path, found := growth.Cause()
 			g.Expect(found).To(BeTrue())
 			heap = append(heap, path.String())
 		}
@@ -142,11 +143,27 @@ func TestDrainedIsLasting(t *testing.T) {
 	g.Expect(all[1]).To(Equal(Milestone{Step: history.StepNodes, Evidence: "not seen"}))
 	g.Expect(all[len(all)-1].Elapsed).To(Equal("50s"), "not at 40 s, when it was none for a moment")
 
+	var unqueued history.Run
+	for _, e := range run.Events {
+		if e.Kind != history.SubmitDone {
+			unqueued.Events = append(unqueued.Events, e)
+		}
+	}
+	unqueued.Samples = run.Samples
+	all = recovery(scenario.Scenario{}, unqueued)
+	g.Expect(all[len(all)-1].Elapsed).To(BeEmpty(), "a backlog that was never queued is not drained")
+
 	run.Events = append(run.Events, history.Event{Time: at(80), Kind: history.Cut}, history.Event{Time: at(90), Kind: history.Restored})
 	all = recovery(scenario.Scenario{}, run)
 	g.Expect(all[0].Elapsed).To(BeEmpty(), "what came back from an earlier outage says nothing of the last")
 	g.Expect(all[len(all)-1].Evidence).To(ContainSubstring("no census since"))
 }
+
+const (
+	kibibyte = 1 << 10
+	mebibyte = 1 << 20
+	gibibyte = 1 << 30
+)
 
 func TestCostOfALeak(t *testing.T) {
 	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -195,11 +212,30 @@ func TestJUnitCountsWhatWasNotExpected(t *testing.T) {
 	for outcome, want := range map[bound.Outcome]string{
 		bound.Reproduced:          `failures="0" errors="0"`,
 		bound.UnexpectedViolation: `failures="5" errors="0"`,
-		bound.HarnessFailed:       `failures="4" errors="1"`,
+		bound.HarnessFailed:       `failures="0" errors="10"`,
 	} {
 		v.Judgement.Outcome, v.ExitCode = outcome, outcome.ExitCode()
 		out, err := v.junit()
 		g.Expect(err).NotTo(HaveOccurred())
 		g.Expect(string(out)).To(ContainSubstring(want), "%s", outcome)
+	}
+}
+
+func TestBrokenRunHasAVerdict(t *testing.T) {
+	g := NewWithT(t)
+	v, err := Judge(saved)
+	g.Expect(err).NotTo(HaveOccurred())
+	for _, broken := range []Verdict{
+		v.Broken(history.Header{}, errors.New("the engine is gone")),
+		Verdict{}.Broken(v.Run, errors.New("the engine is gone")), // before there was a history
+	} {
+		g.Expect(broken.ExitCode).To(Equal(bound.ExitInfrastructure))
+		g.Expect(broken.Judgement.Outcome).To(Equal(bound.HarnessFailed))
+		g.Expect(broken.Run).To(Equal(v.Run))
+		dir := t.TempDir()
+		g.Expect(broken.Write(dir)).To(Succeed())
+		summary, err := os.ReadFile(filepath.Join(dir, SummaryFile))
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(string(summary)).To(ContainSubstring("infrastructure\n\nthe engine is gone"))
 	}
 }

@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,7 +33,7 @@ func (v Verdict) Write(dir string) error {
 		data []byte
 	}{{VerdictFile, append(raw, '\n')}, {JUnitFile, junit}, {SummaryFile, []byte(summary.String())}} {
 		if err := os.WriteFile(filepath.Join(dir, file.name), file.data, fileMode); err != nil {
-			return fmt.Errorf("write the verdict: %w; free some space, then: blackout judge %s", err, dir)
+			return fmt.Errorf("write the verdict: %w; free some space, then: blackout judge --write %s", err, dir)
 		}
 	}
 	return nil
@@ -40,9 +42,12 @@ func (v Verdict) Write(dir string) error {
 func (v Verdict) markdown(w io.Writer) {
 	p := func(format string, args ...any) { _, _ = fmt.Fprintf(w, format, args...) }
 	p("# %s on Longhorn %s: %s\n\n%s (verdict: %s, exit code %d)\n\n", v.Run.Scenario, v.Run.Longhorn, v.Judgement.Outcome, v.Judgement.Reason, v.Judgement.Verdict, v.ExitCode)
+	if v.Run.Parts != "" {
+		p("What ran: %s.\n\n", v.Run.Parts)
+	}
 	p("| bound | verdict | observed | limit | why |\n|---|---|---|---|---|\n")
 	for _, r := range v.Judgement.Results {
-		p("| %s | %s | %s | %s | %s |\n", r.Bound, r.Verdict, amount(r.Observed, r.Unit), amount(r.Limit, r.Unit), strings.ReplaceAll(r.Reason, "|", "\\|"))
+		p("| %s | %s | %s | %s | %s |\n", r.Bound, r.Verdict, amount(r.Observed, history.Unit(r.Unit)), amount(r.Limit, history.Unit(r.Unit)), strings.ReplaceAll(r.Reason, "|", "\\|"))
 	}
 	if len(v.Recovery) > 0 {
 		p("\n## Recovery, since power began to return\n\n| step | after | evidence |\n|---|---|---|\n")
@@ -51,12 +56,11 @@ func (v Verdict) markdown(w io.Writer) {
 		}
 	}
 	for _, g := range v.Growth {
-		path, found := cause(g)
-		if !found {
+		if g.Net() <= 0 {
 			continue
 		}
-		p("\n## What grew: %s of %s\n\n%s in %s, most of it below\n\n```\n%s\n```\n\n", g.Kind, g.Incarnation.Pod,
-			amount(float64(g.Net()), string(g.Unit)), g.Elapsed.Round(time.Second), path)
+		p("\n## What grew: %s of %s\n\n%s in %s%s\n\n", g.Kind, g.Incarnation.Pod,
+			amount(float64(g.Net()), g.Unit), g.Elapsed.Round(time.Second), g.whose())
 		for _, meaning := range g.meanings() {
 			p("%s.\n", meaning)
 		}
@@ -84,7 +88,7 @@ func (v Verdict) markdownObserved(p func(string, ...any)) {
 		for _, phase := range history.PhaseNames {
 			cell := ""
 			if value, seen := o.Highest[phase]; seen {
-				cell = amount(value, string(o.Unit))
+				cell = amount(value, o.Unit)
 			}
 			p(" %s |", cell)
 		}
@@ -97,6 +101,9 @@ func (v Verdict) markdownObserved(p func(string, ...any)) {
 func (v Verdict) WriteText(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s on Longhorn %s: %s (%s)\n", v.Run.Scenario, v.Run.Longhorn, strings.ToUpper(string(v.Judgement.Outcome)), v.Judgement.Reason)
+	if v.Run.Parts != "" {
+		fmt.Fprintf(&b, "  %-12s %s\n", "ran", v.Run.Parts)
+	}
 	var held []string
 	for _, r := range v.Judgement.Results {
 		if r.Verdict == bound.Pass && v.Judgement.Verdict != bound.Pass {
@@ -108,9 +115,9 @@ func (v Verdict) WriteText(w io.Writer) error {
 	if len(held) > 0 {
 		fmt.Fprintf(&b, "  %-12s %s\n", bound.Pass, strings.Join(held, ", "))
 	}
-	if g, path, found := v.largest(); found && v.Judgement.Verdict == bound.Fail {
-		fmt.Fprintf(&b, "  grew         heap of %s by %s in %s below %s\n", g.Incarnation.Pod,
-			amount(float64(g.Net()), string(g.Unit)), g.Elapsed.Round(time.Second), path)
+	if g, found := v.largest(); found && v.Judgement.Verdict == bound.Fail {
+		fmt.Fprintf(&b, "  grew         heap of %s by %s in %s%s\n", g.Incarnation.Pod,
+			amount(float64(g.Net()), g.Unit), g.Elapsed.Round(time.Second), g.whose())
 		if means := g.meanings(); len(means) > 0 {
 			fmt.Fprintf(&b, "  that is      %s\n", strings.Join(means, "; "))
 		}
@@ -131,57 +138,69 @@ func (v Verdict) WriteText(w io.Writer) error {
 }
 
 // largest growth of a heap, if one grew.
-func (v Verdict) largest() (largest Growth, path profile.Path, found bool) {
+func (v Verdict) largest() (largest Growth, found bool) {
 	for _, g := range v.Growth {
 		if g.Kind == profile.Heap && g.Net() > largest.Net() {
-			if p, ok := cause(g); ok {
-				largest, path, found = g, p, true
-			}
+			largest, found = g, true
 		}
 	}
-	return largest, path, found
+	return largest, found
 }
+
+// whose says which path grew most, and who is behind it when that is a library's:
+// what gRPC keeps for a connection lies in goroutines that do not show who asked.
+func (g Growth) whose() string {
+	if len(g.Paths) == 0 {
+		return ""
+	}
+	share := func(p profile.Path) string {
+		return fmt.Sprintf("%s (%.0f %%) below %s", amount(float64(p.Growth), g.Unit), percent*p.Share, p)
+	}
+	asked, found := g.Cause()
+	if g.Kind == profile.Goroutines || !found || slices.Equal(asked.Functions, g.Paths[0].Functions) {
+		return ": " + share(g.Paths[0])
+	}
+	return fmt.Sprintf(": %s; what calls into that library and grew itself: %s", share(g.Paths[0]), share(asked))
+}
+
+const percent = 100
 
 // meanings says in words what a growth comes to.
 func (g Growth) meanings() (all []string) {
 	if g.FailedReconciles > 0 {
-		all = append(all, fmt.Sprintf("%s for each of %.0f failed reconciles of backups", amount(g.PerReconcile, string(g.Unit)), g.FailedReconciles))
+		all = append(all, fmt.Sprintf("%s for each of %.0f failed reconciles of backups", amount(g.PerReconcile, g.Unit), g.FailedReconciles))
 	}
 	if p := g.Projection; p != nil && p.Reached != "" {
-		whose := "all that its node has, for the container has no limit"
+		whose := "all that its node has, if nothing else took any; the container has no limit"
 		if p.OfContainer {
 			whose = "the container's limit"
 		}
 		all = append(all, fmt.Sprintf("the working set, %s and %s more a minute, reaches %s (%s) in %s",
-			amount(p.Current, string(history.Bytes)), amount(p.PerMinute, string(history.Bytes)), amount(p.Limit, string(history.Bytes)), whose, p.Reached))
+			amount(p.Current, history.Bytes), amount(p.PerMinute, history.Bytes), amount(p.Limit, history.Bytes), whose, p.Reached))
 	}
 	return all
 }
 
-// cause is the path that a growth is called after. Goroutines do not show who
-// asked for them: for those it is what they run, and the heap names the creator.
-func cause(g Growth) (profile.Path, bool) {
-	if g.Kind == profile.Goroutines && len(g.Paths) > 0 {
-		return g.Paths[0], true
+// amount writes a count in three digits or whole, bytes in a unit that fits.
+func amount(v float64, unit history.Unit) string {
+	const kibibyte, mebibyte, gibibyte, threeDigits = 1 << 10, 1 << 20, 1 << 30, 100
+	size := math.Abs(v)
+	rest, isBytes := strings.CutPrefix(string(unit), string(history.Bytes))
+	switch {
+	case isBytes && size >= gibibyte:
+		return fmt.Sprintf("%.1f GiB%s", v/gibibyte, rest)
+	case isBytes && size >= mebibyte:
+		return fmt.Sprintf("%.1f MiB%s", v/mebibyte, rest)
+	case isBytes:
+		return fmt.Sprintf("%.1f KiB%s", v/kibibyte, rest)
 	}
-	return g.Cause()
-}
-
-const (
-	kibibyte = 1 << 10
-	mebibyte = 1 << 20
-	gibibyte = 1 << 30
-)
-
-func amount(value float64, unit string) string {
-	if rest, bytes := strings.CutPrefix(unit, string(history.Bytes)); bytes {
-		switch {
-		case value >= gibibyte:
-			return fmt.Sprintf("%.1f GiB%s", value/gibibyte, rest)
-		case value > -mebibyte && value < mebibyte:
-			return fmt.Sprintf("%.1f KiB%s", value/kibibyte, rest)
-		}
-		return fmt.Sprintf("%.1f MiB%s", value/mebibyte, rest)
+	number := fmt.Sprintf("%.0f", v)
+	if size < threeDigits {
+		number = fmt.Sprintf("%.3g", v)
 	}
-	return strings.TrimSpace(fmt.Sprintf("%.4g %s", value, strings.TrimPrefix(unit, string(history.Count))))
+	rest = strings.TrimPrefix(string(unit), string(history.Count))
+	if rest != "" && rest[0] != '/' {
+		rest = " " + rest
+	}
+	return number + rest
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	mathrand "math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,8 +15,6 @@ import (
 	"blackout/e2e/engine"
 	"blackout/e2e/history"
 	"blackout/e2e/images"
-	"blackout/e2e/longhorn"
-	"blackout/e2e/power"
 	"blackout/e2e/probe"
 	"blackout/e2e/report"
 	"blackout/e2e/scenario"
@@ -74,16 +71,27 @@ func (x Experiment) Run(ctx context.Context) (v report.Verdict, dir string, err 
 	}
 	defer release()
 	defer func() { err = errors.Join(err, t.cleanUp(ctx, err != nil || v.ExitCode != 0)) }()
-	if err := t.bringUp(ctx); err != nil {
-		return v, t.dir, err
+	if err = t.bringUp(ctx); err == nil {
+		err = t.record(ctx)
 	}
-	err = t.record(ctx)
-	// Judged also after an error: what was collected says how far it got.
-	v, judgeErr := report.Judge(t.dir)
-	if judgeErr == nil {
-		judgeErr = v.Write(t.dir)
+	v, writeErr := t.judge(err)
+	return v, t.dir, errors.Join(err, writeErr)
+}
+
+// judge also judges what a failure has cut short, as far as it got.
+func (t *trial) judge(failure error) (report.Verdict, error) {
+	v, err := report.Judge(t.dir)
+	if failure != nil {
+		v, err = v.Broken(t.header(), failure), nil // why there is no whole history is known
 	}
-	return v, t.dir, errors.Join(err, judgeErr)
+	if err != nil {
+		return v, err
+	}
+	return v, v.Write(t.dir)
+}
+
+func (t *trial) header() history.Header {
+	return history.Header{Run: t.id, Scenario: t.Scenario.Name, Longhorn: t.Request.Longhorn, Seed: t.Scenario.Seed, Started: time.Now()}
 }
 
 func (t *trial) prepareDirectory() error {
@@ -152,9 +160,9 @@ func (t *trial) step(title string, do func(note func(string, ...any)) error) err
 // written into the history, so that no judgement can mistake what was collected
 // for a whole run.
 func (t *trial) record(ctx context.Context) (err error) {
-	t.writer, err = history.Create(filepath.Join(t.dir, report.HistoryFile), history.Header{
-		Run: t.id, Scenario: t.Scenario.Name, Longhorn: t.Request.Longhorn, Seed: t.Scenario.Seed, Started: time.Now(),
-	})
+	header := t.header()
+	header.Parts = t.parts()
+	t.writer, err = history.Create(filepath.Join(t.dir, report.HistoryFile), header)
 	if err != nil {
 		return err
 	}
@@ -199,19 +207,12 @@ func (t *trial) record(ctx context.Context) (err error) {
 	return errors.Join(t.countToTheEnd(ctx), t.standing(ctx))
 }
 
-// standing fails when a node has no power at the end, for nobody cut it: what was
-// not seen of Longhorn is then the machine's doing.
-func (t *trial) standing(ctx context.Context) error {
-	all, err := t.lab.Provider.Power(ctx, t.nodes...)
-	if err != nil {
-		return fmt.Errorf("look for the cluster at the end of the run: %w", err)
+func (t *trial) parts() string {
+	var all []string
+	for _, o := range t.lab.Set.Origins {
+		all = append(all, o.String())
 	}
-	for _, node := range all {
-		if !node.On {
-			return fmt.Errorf("node %s has no power, and was not cut: %s; see what became of its container", node.Node, node.Evidence)
-		}
-	}
-	return nil
+	return strings.Join(all, ", ")
 }
 
 func (t *trial) phases(ctx context.Context) error {
@@ -289,76 +290,6 @@ func (t *trial) phase(ctx context.Context, name history.PhaseName, longest time.
 		phase.End = time.Now()
 		return t.writer.Phase(phase)
 	})
-}
-
-func (t *trial) blackout(ctx context.Context, snapshots map[string]backlog.Snapshots) error {
-	var err error
-	if t.nodes, err = t.lab.Cluster.Nodes(ctx); err != nil {
-		return err
-	}
-	plan, err := power.NewPlan(t.Scenario.Outage, t.nodes, mathrand.New(mathrand.NewPCG(uint64(t.Scenario.Seed), 0))) //nolint:gosec // repeatable
-	if err != nil {
-		return err
-	}
-	api, err := power.NewAPI(t.lab.Cluster.Client().RESTConfig())
-	if err != nil {
-		return err
-	}
-	done, err := power.Executor{Switch: t.lab.Provider, API: api, Sink: t.writer, Timeouts: t.Timeouts}.Execute(ctx, plan)
-	if err != nil {
-		return err
-	}
-	t.restored = done[len(done)-1].Restored
-	if err := t.reconnect(); err != nil {
-		return err
-	}
-	if t.Scenario.Backlog.Lost == scenario.DeletedDuringOutage {
-		_, err = backlog.DropSnapshots(ctx, t.Scenario.Backlog.Concurrency, snapshots, t.lab.Longhorn)
-	}
-	return err
-}
-
-// reconnect replaces every connection that the blackout has killed.
-func (t *trial) reconnect() (err error) {
-	if t.lab.Cluster, err = t.lab.Provider.Open(); err != nil {
-		return err
-	}
-	// How long recovery may take is the scenario's to say.
-	timeouts, longest := t.Timeouts, t.Scenario.Phases.Recovery.Duration
-	timeouts.ManagersReady, timeouts.DataPlaneReady, timeouts.VolumesHealthy = longest, longest, longest
-	if t.lab.Longhorn, err = longhorn.Open(t.lab.Cluster, t.lab.release(), timeouts, nil); err != nil {
-		return err
-	}
-	return t.schedule.Reset(t.lab.Cluster)
-}
-
-// recover follows what comes back. A step that is not reached in time is a fact
-// about Longhorn, not a failure of the harness.
-func (t *trial) recover(ctx context.Context) error {
-	limited, cancel := context.WithTimeoutCause(ctx, t.Scenario.Phases.Recovery.Duration, errors.New("the recovery phase is over"))
-	defer cancel()
-	system := t.lab.Longhorn
-	_, err := power.Recovery{Since: t.restored, Sink: t.writer, Steps: []power.Step{
-		{Name: history.StepManagers, Wait: func(ctx context.Context, since time.Time) (string, error) {
-			return "every manager answers in a container of after the restore, and so do its webhooks", system.WaitManagers(ctx, since)
-		}},
-		{Name: history.StepInstanceManagers, Wait: func(ctx context.Context, since time.Time) (string, error) {
-			return "one on every node in a pod of after the restore, at the address that Longhorn has for it", system.WaitInstanceManagers(ctx, since)
-		}},
-		{Name: history.StepVolumes, Wait: func(ctx context.Context, since time.Time) (string, error) {
-			return "healthy by replicas of after the restore", system.WaitVolumesHealthy(ctx, t.lab.VolumeIDs, since)
-		}},
-	}}.Follow(limited)
-	if err == nil || ctx.Err() != nil {
-		return err
-	}
-	t.Progress.Logf("not recovered: %v", err)
-	event := history.Event{Time: time.Now(), Kind: history.NotRecovered, Fields: map[string]string{"error": err.Error()}}
-	if err := t.writer.Event(event); err != nil {
-		return err
-	}
-	<-limited.Done() // the scenario says when the steady phase begins
-	return ctx.Err()
 }
 
 // cleanUp removes the cluster, whatever happened, unless it is to be kept. Logs

@@ -1,5 +1,5 @@
-// Blackout is the command line for what is not a test: looking at the machine,
-// building images, making a cluster and cleaning up.
+// Blackout is the command line: looking at the machine, building images, making a
+// cluster, running a scenario, judging and fitting what was saved, cleaning up.
 package main
 
 import (
@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/go-logr/logr"
@@ -24,6 +25,12 @@ import (
 func main() { os.Exit(execute()) }
 
 func execute() (code int) {
+	defer func() {
+		if r := recover(); r != nil { // Go's own exit code, 2, is a verdict here
+			fmt.Fprintf(os.Stderr, "blackout: panic: %v\n%s", r, debug.Stack())
+			code = bound.ExitInfrastructure
+		}
+	}()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	root := &cobra.Command{

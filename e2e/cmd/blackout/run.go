@@ -30,7 +30,7 @@ func runCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if count > 0 {
+			if cmd.Flags().Changed("backups") {
 				s = s.Sized(count)
 				if err := s.Validate(report.Known()); err != nil {
 					return err
@@ -47,7 +47,7 @@ func runCommand() *cobra.Command {
 			v, dir, err := x.Run(cmd.Context())
 			fmt.Fprintf(cmd.ErrOrStderr(), "results: %s\n", dir)
 			if err != nil {
-				if v.Version != 0 { // what was collected before it
+				if len(v.Judgement.Results) > 0 { // what was collected before it
 					_ = v.WriteText(cmd.OutOrStdout())
 				}
 				return err
@@ -65,7 +65,8 @@ func runCommand() *cobra.Command {
 }
 
 func judgeCommand() *cobra.Command {
-	return &cobra.Command{
+	var write bool
+	cmd := &cobra.Command{
 		Use:   "judge DIRECTORY",
 		Short: "judge a saved run again, without any cluster",
 		Args:  cobra.ExactArgs(1),
@@ -74,9 +75,16 @@ func judgeCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if write {
+				if err := v.Write(args[0]); err != nil {
+					return err
+				}
+			}
 			return finish(cmd, v)
 		},
 	}
+	cmd.Flags().BoolVar(&write, "write", false, "write verdict.json, junit.xml and summary.md anew")
+	return cmd
 }
 
 func finish(cmd *cobra.Command, v report.Verdict) error {

@@ -1,0 +1,100 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	mathrand "math/rand/v2"
+	"time"
+
+	"blackout/e2e/backlog"
+	"blackout/e2e/history"
+	"blackout/e2e/longhorn"
+	"blackout/e2e/power"
+	"blackout/e2e/scenario"
+)
+
+func (t *trial) blackout(ctx context.Context, snapshots map[string]backlog.Snapshots) error {
+	var err error
+	if t.nodes, err = t.lab.Cluster.Nodes(ctx); err != nil {
+		return err
+	}
+	plan, err := power.NewPlan(t.Scenario.Outage, t.nodes, mathrand.New(mathrand.NewPCG(uint64(t.Scenario.Seed), 0))) //nolint:gosec // repeatable
+	if err != nil {
+		return err
+	}
+	api, err := power.NewAPI(t.lab.Cluster.Client().RESTConfig())
+	if err != nil {
+		return err
+	}
+	done, err := power.Executor{Switch: t.lab.Provider, API: api, Sink: t.writer, Timeouts: t.Timeouts}.Execute(ctx, plan)
+	if err != nil {
+		return err
+	}
+	t.restored = done[len(done)-1].Restored
+	if err := t.reconnect(); err != nil {
+		return err
+	}
+	if t.Scenario.Backlog.Lost == scenario.DeletedDuringOutage {
+		_, err = backlog.DropSnapshots(ctx, t.Scenario.Backlog.Concurrency, snapshots, t.lab.Longhorn)
+	}
+	return err
+}
+
+// reconnect replaces every connection that the blackout has killed.
+func (t *trial) reconnect() (err error) {
+	if t.lab.Cluster, err = t.lab.Provider.Open(); err != nil {
+		return err
+	}
+	// How long recovery may take is the scenario's to say.
+	timeouts, longest := t.Timeouts, t.Scenario.Phases.Recovery.Duration
+	timeouts.ManagersReady, timeouts.DataPlaneReady, timeouts.VolumesHealthy = longest, longest, longest
+	if t.lab.Longhorn, err = longhorn.Open(t.lab.Cluster, t.lab.release(), timeouts, nil); err != nil {
+		return err
+	}
+	return t.schedule.Reset(t.lab.Cluster)
+}
+
+// recover follows what comes back. A step that is not reached in time is a fact
+// about Longhorn, not a failure of the harness.
+func (t *trial) recover(ctx context.Context) error {
+	limited, cancel := context.WithTimeoutCause(ctx, t.Scenario.Phases.Recovery.Duration, errors.New("the recovery phase is over"))
+	defer cancel()
+	system := t.lab.Longhorn
+	err := power.Recovery{Since: t.restored, Sink: t.writer, Steps: []power.Step{
+		{Name: history.StepManagers, Wait: func(ctx context.Context, since time.Time) (string, error) {
+			return "every manager answers in a container of after the restore, and so do its webhooks", system.WaitManagers(ctx, since)
+		}},
+		{Name: history.StepInstanceManagers, Wait: func(ctx context.Context, since time.Time) (string, error) {
+			return "one on every node in a pod of after the restore, at the address that Longhorn has for it", system.WaitInstanceManagers(ctx, since)
+		}},
+		{Name: history.StepVolumes, Wait: func(ctx context.Context, since time.Time) (string, error) {
+			return "healthy by replicas of after the restore", system.WaitVolumesHealthy(ctx, t.lab.VolumeIDs, since)
+		}},
+	}}.Follow(limited)
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	t.Progress.Logf("not recovered: %v", err)
+	event := history.Event{Time: time.Now(), Kind: history.NotRecovered, Fields: map[string]string{"error": err.Error()}}
+	if err := t.writer.Event(event); err != nil {
+		return err
+	}
+	<-limited.Done() // the scenario says when the steady phase begins
+	return ctx.Err()
+}
+
+// standing fails when a node has no power at the end, for nobody cut it: what was
+// not seen of Longhorn is then the machine's doing.
+func (t *trial) standing(ctx context.Context) error {
+	all, err := t.lab.Provider.Power(ctx, t.nodes...)
+	if err != nil {
+		return fmt.Errorf("look for the cluster at the end of the run: %w", err)
+	}
+	for _, node := range all {
+		if !node.On {
+			return fmt.Errorf("node %s has no power, and was not cut: %s; see what became of its container", node.Node, node.Evidence)
+		}
+	}
+	return nil
+}
