@@ -33,7 +33,7 @@ type Fit struct {
 	Longhorn string  `json:"longhorn"`
 	Rungs    []Rung  `json:"rungs"`
 	Lines    []Line  `json:"lines"`
-	Beyond   float64 `json:"beyond"` // At as a multiple of the largest rung
+	Beyond   float64 `json:"beyond"` // At as a multiple of the largest rung fitted
 	// Notes are what was left out and why.
 	Notes []string `json:"notes,omitempty"`
 }
@@ -139,22 +139,44 @@ func Ladder(dirs []string, o FitOptions) (Fit, error) {
 		f.Longhorn = r.header.Longhorn
 	}
 	slices.SortStableFunc(f.Rungs, func(a, b Rung) int { return cmp.Compare(a.Median[f.Over], b.Median[f.Over]) })
-	err := f.fit()
+	err := f.fit(f.tried())
 	return f, err
+}
+
+// maxUntried is the share of New ones among the backups that wait from which on a
+// rung does not say what a waiting one costs: New ones were not tried yet.
+const maxUntried = 0.1
+
+// tried are the rungs that can be fitted over.
+func (f *Fit) tried() []Rung {
+	if f.Over != history.Waiting {
+		return f.Rungs
+	}
+	var all []Rung
+	for _, r := range f.Rungs {
+		if untried := r.Median[history.StateNew]; untried > maxUntried*r.Median[history.Waiting] {
+			f.Notes = append(f.Notes, fmt.Sprintf("%s is not fitted: %.0f of %.0f waiting backups were still New, so no manager had tried them and they had cost nothing yet; a longer recovery would show them",
+				r.Dir, untried, r.Median[history.Waiting]))
+			continue
+		}
+		all = append(all, r)
+	}
+	return all
 }
 
 // leastSpan is what the largest rung of a line must be as a multiple of the
 // smallest: two runs of one size differ a little, and by chance.
 const leastSpan = 1.5
 
-func (f *Fit) fit() error {
-	if n := len(f.Rungs); n == 0 || f.Rungs[n-1].Median[f.Over] <= leastSpan*f.Rungs[0].Median[f.Over] {
-		return fmt.Errorf("every rung (%d) has about the same number of %s backups, and a line needs two: add a rung of another size", n, f.Over)
+func (f *Fit) fit(rungs []Rung) error {
+	n := len(rungs)
+	if n == 0 || rungs[n-1].Median[f.Over] <= leastSpan*rungs[0].Median[f.Over] {
+		return fmt.Errorf("every rung (%d) has about the same number of %s backups, and a line needs two: add a rung of another size (%s)", n, f.Over, strings.Join(f.Notes, "; "))
 	}
-	f.Beyond = f.At / f.Rungs[len(f.Rungs)-1].Median[f.Over]
+	f.Beyond = f.At / rungs[n-1].Median[f.Over]
 	for _, q := range quantities {
 		var x, y []float64 // x rises, because the rungs are in order
-		for _, r := range f.Rungs {
+		for _, r := range rungs {
 			if growth, known := r.Growth[q.series]; known {
 				x, y = append(x, r.Median[f.Over]), append(y, growth)
 			}

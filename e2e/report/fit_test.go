@@ -38,6 +38,8 @@ type rung struct {
 	broken   string         // infrastructure, torn, no steady, open, unwatched or unqueued
 	planned  int            // if not all were queued
 	snapshot int            // of each volume, unlike the other rungs
+	parts    string         // that ran
+	untried  int            // backups that are New; one if 0
 }
 
 func (r rung) write(t *testing.T) string {
@@ -54,7 +56,7 @@ func (r rung) write(t *testing.T) string {
 		r.version = "v1.7.2"
 	}
 	path := filepath.Join(dir, HistoryFile)
-	w, err := history.Create(path, history.Header{Run: dir, Scenario: s.Name, Longhorn: r.version, Started: began})
+	w, err := history.Create(path, history.Header{Run: dir, Scenario: s.Name, Longhorn: r.version, Parts: r.parts, Started: began})
 	must(t, err)
 	if r.broken != "unqueued" {
 		must(t, w.Event(history.Event{Time: began, Kind: history.SubmitDone, Fields: map[string]string{"count": strconv.Itoa(r.backups)}}))
@@ -62,7 +64,7 @@ func (r rung) write(t *testing.T) string {
 	const steady, every, everyHeap = 5 * time.Minute, 5 * time.Second, 15 * time.Second
 	for at := time.Duration(0); at < steady; at += every {
 		now := began.Add(at)
-		for subject, n := range map[string]int{history.StatePending: r.backups - 1, history.StateNew: 1} {
+		for subject, n := range map[string]int{history.StatePending: r.backups - max(1, r.untried), history.StateNew: max(1, r.untried)} {
 			must(t, w.Sample(history.Sample{Time: now, Probe: "census", Series: history.Backups, Subject: subject, Value: float64(n)}))
 		}
 		must(t, w.Sample(history.Sample{Time: now, Probe: "census", Series: history.Waiting, Subject: "cluster", Value: float64(r.backups)}))
@@ -228,6 +230,27 @@ func TestIntervalCoversTheTruth(t *testing.T) {
 	g.Expect(there).To(BeNumerically("~", 0.95*ladders, 0.01*ladders))
 }
 
+// What no manager has tried yet has cost nothing: such a rung is shown and said to
+// be left out, for it would flatten the line.
+func TestUntriedBackupsAreNotFitted(t *testing.T) {
+	g := NewWithT(t)
+	late := rung{backups: 2000, untried: 1600, noise: func() float64 { return -100 }}
+	f, err := ladder(t, incident, rung{backups: 250}, rung{backups: 500}, rung{backups: 1000, untried: 90}, late)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(f.Rungs).To(HaveLen(4))
+	l := line(t, f, history.Goroutines)
+	g.Expect(l.Rungs).To(Equal(3))
+	g.Expect(l.Each.Value).To(BeNumerically("~", 12, 1e-6))
+	g.Expect(f.Beyond).To(BeNumerically("~", 3.718, 1e-6))
+	g.Expect(f.Notes).To(ContainElement(ContainSubstring("1600 of 2000 waiting backups were still New")))
+
+	over := incident
+	over.Over = history.StatePending // who asks for those gets all rungs
+	f, err = ladder(t, over, rung{backups: 250}, rung{backups: 2000, untried: 1500})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(line(t, f, history.Goroutines).Rungs).To(Equal(2))
+}
+
 func TestTwoRungsHaveNoInterval(t *testing.T) {
 	g := NewWithT(t)
 	o := incident
@@ -296,6 +319,7 @@ func TestRungsThatCannotBeFitted(t *testing.T) {
 		"no manager":     {incident, []rung{{backups: 250, broken: "unwatched"}}, "no sample of any manager"},
 		"nothing queued": {incident, []rung{{backups: 250, broken: "unqueued"}}, "how many backups were queued"},
 		"two versions":   {incident, []rung{{backups: 250}, {backups: 500, version: "v1.8.1"}}, "fit each version by itself"},
+		"two builds":     {incident, []rung{{backups: 250, parts: "longhorn-manager v1.7.2 (module)"}, {backups: 500, parts: "longhorn-manager mine (checkout)"}}, "fit each build by itself"},
 		"one size":       {incident, []rung{{backups: 250}, {backups: 250}}, "add a rung of another size"},
 		"one by chance":  {incident, []rung{{backups: 249}, {backups: 250}}, "add a rung of another size"},
 		"unknown axis":   {other, []rung{{backups: 250}}, "name waiting, Pending or New"},

@@ -45,7 +45,7 @@ func (f Fit) WriteText(w io.Writer) error {
 		}
 		fmt.Fprintf(&b, "each %s backup: %s\n", f.Over, l.text(l.Each, fit))
 	}
-	at := fmt.Sprintf("%s %s backups, %.2f times the largest rung", amount(f.At, history.Count), f.Over, f.Beyond)
+	at := fmt.Sprintf("%s %s backups, %.2f times the largest rung fitted", amount(f.At, history.Count), f.Over, f.Beyond)
 	if f.Beyond > 1 {
 		fmt.Fprintf(&b, "EXTRAPOLATED to %s, true only if each goes on to cost the same:\n", at)
 	} else {
