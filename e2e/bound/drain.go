@@ -58,7 +58,7 @@ func (c check) drain() Result {
 		res.Extra = map[string]float64{"secondsToDrain": res.At.Sub(restored).Seconds()}
 		res.Reason = fmt.Sprintf("%.0f waiting %s after the restore, limit %s in %s", until[drainedAt].Value,
 			rounded(res.At.Sub(restored)), quantity(res.Limit, res.Unit), c.bound.Within)
-		if !near && len(after) == 0 && !c.run.End().Before(deadline) {
+		if !near && len(after) == 0 {
 			return res.inconclusive("%.0f waiting when it was last seen, and no sample near the deadline, %s after the restore", res.Observed, c.bound.Within)
 		}
 		if len(until) < MinLooks {

@@ -50,6 +50,7 @@ type Done struct {
 	Cut      time.Time // the order to cut was given
 	Dead     time.Time // every node was verified to have no power
 	Restored time.Time // power began to return
+	Powered  time.Time // the last node was given power
 	API      time.Time // the API server answered
 	Back     time.Time // every node was verified to be back
 }
@@ -177,6 +178,7 @@ func (x *execution) restore(ctx context.Context) error {
 	x.done.Restored = time.Now()
 	for _, group := range x.outage.Return {
 		at := time.Now()
+		x.done.Powered = at
 		for _, node := range group {
 			x.restored[node.Name] = at
 		}

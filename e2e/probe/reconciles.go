@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -47,14 +48,16 @@ type Reconciles struct {
 	*link
 	limit    time.Duration // for one pod
 	maxBytes int64
-	marks    map[history.Incarnation]*mark
+
+	mu    sync.Mutex // a look that was given up may still be under way
+	marks map[history.Incarnation]*mark
 }
 
 // mark is how far the log of one life is read.
 type mark struct {
 	failed int       // reconciles, up to here
 	last   time.Time // of the newest line that was read; zero: none yet
-	counts []count   // of this look, one for each second in which some failed
+	counts []count   // not yet told: one for each second in which some failed
 }
 
 // count is how many had failed at a time. They come in bursts, every 30 s, so a
@@ -88,6 +91,8 @@ func (r *Reconciles) Name() string { return LogsName }
 
 // Sample implements Probe.
 func (r *Reconciles) Sample(ctx context.Context) ([]history.Sample, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	c := r.get()
 	listing, cancel := context.WithTimeoutCause(ctx, r.limit, fmt.Errorf("no answer within %s", r.limit))
 	defer cancel()
@@ -122,6 +127,7 @@ func (r *Reconciles) Sample(ctx context.Context) ([]history.Sample, error) {
 				Time: c.at, Probe: LogsName, Series: history.FailedReconciles, Subject: l.subject, Incarnation: l.incarnation, Value: float64(c.failed),
 			})
 		}
+		m.counts = nil
 	})
 	return got.result()
 }
@@ -146,7 +152,6 @@ func (m *mark) advance(log *io.LimitedReader) error {
 	// Lines of stdout and stderr may be a little out of order: the mark of the
 	// last look tells which are new, not the line before.
 	before := m.last
-	m.counts = nil
 	continued := before.IsZero()
 	lines := bufio.NewReader(log)
 	for {

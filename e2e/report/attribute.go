@@ -23,6 +23,10 @@ func attribute(dir string, run history.Run) (growths []Growth, notes []string) {
 	}
 	first, last := map[key]profile.Capture{}, map[key]profile.Capture{}
 	var order []key
+	// Also who never answered has something to be said of.
+	for _, t := range run.Tracks(history.Goroutines, history.ManagerSubject, history.Steady) {
+		order = append(order, key{t.Incarnation, profile.Heap}, key{t.Incarnation, profile.Goroutines})
+	}
 	for _, e := range run.Events {
 		if e.Kind != history.ProfileSaved || e.Fields["container"] != history.ManagerSubject {
 			continue

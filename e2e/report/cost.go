@@ -55,7 +55,16 @@ func failedBetween(run history.Run, life history.Incarnation, from, to time.Time
 		return 0, false
 	}
 	for _, g := range run.Gaps {
-		if g.Probe == counts[0].Probe && (g.Subject == "" || strings.Contains(g.Subject, life.Pod)) && g.To.After(from) && g.From.Before(to) {
+		if g.Probe != counts[0].Probe || g.Subject != "" && !strings.Contains(g.Subject, life.Pod) {
+			continue
+		}
+		began := g.From // what a rotated log has lost is older: it is since the last count
+		for _, s := range counts {
+			if s.Time.Before(g.From) {
+				began = s.Time
+			}
+		}
+		if g.To.After(from) && began.Before(to) {
 			return 0, false
 		}
 	}

@@ -47,7 +47,7 @@ func (v Verdict) markdown(w io.Writer) {
 	}
 	p("| bound | verdict | observed | limit | why |\n|---|---|---|---|---|\n")
 	for _, r := range v.Judgement.Results {
-		p("| %s | %s | %s | %s | %s |\n", r.Bound, r.Verdict, amount(r.Observed, history.Unit(r.Unit)), amount(r.Limit, history.Unit(r.Unit)), strings.ReplaceAll(r.Reason, "|", "\\|"))
+		p("| %s | %s | %s | %s | %s |\n", r.Bound, v.told(r), amount(r.Observed, history.Unit(r.Unit)), amount(r.Limit, history.Unit(r.Unit)), strings.ReplaceAll(r.Reason, "|", "\\|"))
 	}
 	if len(v.Recovery) > 0 {
 		p("\n## Recovery, since power began to return\n\n| step | after | evidence |\n|---|---|---|\n")
@@ -106,11 +106,11 @@ func (v Verdict) WriteText(w io.Writer) error {
 	}
 	var held []string
 	for _, r := range v.Judgement.Results {
-		if r.Verdict == bound.Pass && v.Judgement.Verdict != bound.Pass {
+		if told := v.told(r); told == string(bound.Pass) && v.Judgement.Verdict != bound.Pass {
 			held = append(held, r.Bound)
 			continue
 		}
-		fmt.Fprintf(&b, "  %-12s %-28s %s\n", r.Verdict, r.Bound, r.Reason)
+		fmt.Fprintf(&b, "  %-12s %-28s %s\n", v.told(r), r.Bound, r.Reason)
 	}
 	if len(held) > 0 {
 		fmt.Fprintf(&b, "  %-12s %s\n", bound.Pass, strings.Join(held, ", "))
@@ -135,6 +135,15 @@ func (v Verdict) WriteText(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// told is the verdict on a bound. Nothing is said of Longhorn when the harness or
+// its machine failed; what was seen until then is told for who looks for the cause.
+func (v Verdict) told(r bound.Result) string {
+	if v.Judgement.Outcome == bound.HarnessFailed {
+		return "not judged"
+	}
+	return string(r.Verdict)
 }
 
 // largest growth of a heap, if one grew.

@@ -31,7 +31,11 @@ func (t *trial) blackout(ctx context.Context, snapshots map[string]backlog.Snaps
 	if err != nil {
 		return err
 	}
-	t.restored = done[len(done)-1].Restored
+	last := done[len(done)-1]
+	t.restored, t.powered = last.Restored, last.Powered
+	if t.power, err = t.lab.Provider.Power(ctx, t.nodes...); err != nil {
+		return fmt.Errorf("look for the nodes after the outage: %w", err)
+	}
 	if err := t.reconnect(); err != nil {
 		return err
 	}
@@ -84,16 +88,17 @@ func (t *trial) recover(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// standing fails when a node has no power at the end, for nobody cut it: what was
-// not seen of Longhorn is then the machine's doing.
+// standing fails when a node has lost its power since the last outage, for nobody
+// cut it: what was seen of Longhorn is then the machine's doing. The engine may
+// have started it again.
 func (t *trial) standing(ctx context.Context) error {
 	all, err := t.lab.Provider.Power(ctx, t.nodes...)
 	if err != nil {
 		return fmt.Errorf("look for the cluster at the end of the run: %w", err)
 	}
-	for _, node := range all {
-		if !node.On {
-			return fmt.Errorf("node %s has no power, and was not cut: %s; see what became of its container", node.Node, node.Evidence)
+	for i, node := range all { // in the order in which they were asked for
+		if before := t.power[i]; !node.On || !node.Since.Equal(before.Since) {
+			return fmt.Errorf("node %s lost its power and was not cut: now %s, after the outage %s; see what became of its container", node.Node, node.Evidence, before.Evidence)
 		}
 	}
 	return nil

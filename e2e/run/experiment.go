@@ -51,7 +51,9 @@ type trial struct {
 	logs     *probe.Reconciles
 	schedule *probe.Scheduler
 	nodes    []cluster.Node
-	restored time.Time
+	power    []cluster.Power // of the nodes, after the last outage
+	restored time.Time       // power began to return from it
+	powered  time.Time       // and the last node was given it
 }
 
 // Run makes a cluster, cuts its power under a backlog, watches, and judges. The
@@ -173,7 +175,7 @@ func (t *trial) record(ctx context.Context) (err error) {
 			event := history.Event{Time: time.Now(), Kind: history.Infrastructure, Fields: map[string]string{"error": err.Error()}}
 			err = errors.Join(err, t.writer.Event(event))
 		}
-		if closeErr := t.writer.Close(); !told {
+		if closeErr := t.writer.Close(); err == nil || !told {
 			err = errors.Join(err, closeErr)
 		}
 	}()
@@ -260,7 +262,7 @@ func (t *trial) phases(ctx context.Context) error {
 			return err
 		}
 	}
-	steady := s.SteadyFor(time.Since(t.restored))
+	steady := s.SteadyFor(time.Since(t.powered))
 	return t.phase(ctx, history.Steady, steady, func(ctx context.Context) error { return scenario.Pass(ctx, steady) })
 }
 
