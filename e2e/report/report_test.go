@@ -45,6 +45,11 @@ func TestSavedRunIsJudgedAgain(t *testing.T) {
 			path, found := growth.Cause()
 			g.Expect(found).To(BeTrue())
 			heap = append(heap, path.String())
+			g.Expect(growth.PerReconcile).To(BeNumerically("~", 80*kibibyte, 20*kibibyte), "64 KiB of them are buffers")
+			g.Expect(growth.Projection).NotTo(BeNil())
+		} else {
+			// Counted by two probes, one in logs and one in goroutines.
+			g.Expect(growth.PerReconcile).To(BeNumerically("~", 6, 0.5), "a connection has six goroutines")
 		}
 	}
 	g.Expect(heap).To(HaveLen(2), "one for each manager")
