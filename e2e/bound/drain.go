@@ -38,14 +38,11 @@ func (c check) drain() Result {
 		return res.inconclusive("the backlog was still being queued %s after the restore", c.bound.Within)
 	}
 	var until, after []history.Sample // the deadline
-	for _, t := range c.run.Tracks(history.Waiting, "") {
-		for _, s := range t.Samples {
-			switch {
-			case s.Time.After(deadline):
-				after = append(after, s)
-			case !s.Time.Before(from):
-				until = append(until, s)
-			}
+	for _, s := range waitingSince(c.run, from) {
+		if s.Time.After(deadline) {
+			after = append(after, s)
+		} else {
+			until = append(until, s)
 		}
 	}
 	over := func(s history.Sample) bool { return s.Value > res.Limit }
@@ -90,6 +87,18 @@ func (c check) drain() Result {
 	return res
 }
 
+// waitingSince is the census of waiting backups since a moment.
+func waitingSince(run history.Run, since time.Time) (samples []history.Sample) {
+	for _, t := range run.Tracks(history.Waiting, "") {
+		for _, s := range t.Samples {
+			if !s.Time.Before(since) {
+				samples = append(samples, s)
+			}
+		}
+	}
+	return samples
+}
+
 // lastingly is the index of the first sample from which on none is over the
 // limit; the number of samples if the last is.
 func lastingly(samples []history.Sample, limit float64) int {
@@ -108,14 +117,7 @@ func Drained(run history.Run, since time.Time, limit float64) (samples []history
 	if !queued {
 		return nil, time.Time{}
 	}
-	since = later(since, e.Time)
-	for _, t := range run.Tracks(history.Waiting, "") {
-		for _, s := range t.Samples {
-			if !s.Time.Before(since) {
-				samples = append(samples, s)
-			}
-		}
-	}
+	samples = waitingSince(run, later(since, e.Time))
 	if first := lastingly(samples, limit); first < len(samples) {
 		at = samples[first].Time
 	}

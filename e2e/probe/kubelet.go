@@ -92,16 +92,13 @@ func (m memoryStats) most() uint64 {
 func (k *Kubelet) Sample(ctx context.Context) ([]history.Sample, error) {
 	c := k.get()
 	var got harvest
-	listing, cancel := context.WithTimeoutCause(ctx, k.limit, fmt.Errorf("no answer within %s", k.limit))
-	defer cancel()
-	found, err := c.listPods(listing)
+	all, err := c.livesWithin(ctx, k.limit)
 	if err != nil {
-		c.dropIfOver(listing)
-		return nil, because(listing, err)
+		return nil, err
 	}
 	nodes := map[string][]life{}
 	current := map[history.Incarnation]bool{}
-	for _, l := range split(lives(found), &got, history.ManagerSubject, history.InstanceManagerSubject) {
+	for _, l := range split(all, &got, history.ManagerSubject, history.InstanceManagerSubject) {
 		nodes[l.incarnation.Node] = append(nodes[l.incarnation.Node], l)
 		current[l.incarnation] = true
 	}

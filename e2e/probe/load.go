@@ -45,15 +45,12 @@ func (p *Load) Name() string { return LoadName }
 // Sample implements Probe. The subject of samples and gaps is the node.
 func (p *Load) Sample(ctx context.Context) ([]history.Sample, error) {
 	c := p.get()
-	listing, cancel := context.WithTimeoutCause(ctx, p.limit, fmt.Errorf("no answer within %s", p.limit))
-	defer cancel()
-	found, err := c.listPods(listing)
+	all, err := c.livesWithin(ctx, p.limit)
 	if err != nil {
-		c.dropIfOver(listing)
-		return nil, because(listing, err)
+		return nil, err
 	}
 	var managers []life
-	for _, l := range lives(found) {
+	for _, l := range all {
 		if l.subject == history.ManagerSubject {
 			managers = append(managers, l)
 		}

@@ -96,6 +96,24 @@ func (c *connection) listPods(ctx context.Context) ([]corev1.Pod, error) {
 	return list.Items, nil
 }
 
+// lives lists what there is of Longhorn's processes.
+func (c *connection) lives(ctx context.Context) ([]life, error) {
+	found, err := c.listPods(ctx)
+	if err != nil {
+		c.dropIfOver(ctx)
+		return nil, err
+	}
+	return lives(found), nil
+}
+
+// livesWithin is lives with a limit, and an error that says so.
+func (c *connection) livesWithin(ctx context.Context, limit time.Duration) ([]life, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %s", limit))
+	defer cancel()
+	all, err := c.lives(ctx)
+	return all, because(ctx, err)
+}
+
 // split sorts the lives of some subjects into those that run and, as misses,
 // those that do not. A subject of which there is nothing at all is a miss of its
 // own.

@@ -147,13 +147,7 @@ func (p *Pprof) Close() {
 type pods struct{ *link }
 
 func (s *pods) list(ctx context.Context) ([]life, error) {
-	c := s.get()
-	found, err := c.listPods(ctx)
-	if err != nil {
-		c.dropIfOver(ctx)
-		return nil, err
-	}
-	return lives(found), nil
+	return s.get().lives(ctx)
 }
 
 func (s *pods) confirm(ctx context.Context, l life) error {

@@ -94,14 +94,10 @@ func (r *Reconciles) Sample(ctx context.Context) ([]history.Sample, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c := r.get()
-	listing, cancel := context.WithTimeoutCause(ctx, r.limit, fmt.Errorf("no answer within %s", r.limit))
-	defer cancel()
-	found, err := c.listPods(listing)
+	all, err := c.livesWithin(ctx, r.limit)
 	if err != nil {
-		c.dropIfOver(listing)
-		return nil, because(listing, err)
+		return nil, err
 	}
-	all := lives(found)
 	current := map[history.Incarnation]bool{}
 	for _, l := range all { // also of one that does not run just now: it may be the same again
 		current[l.incarnation] = true

@@ -58,25 +58,23 @@ func failedBetween(run history.Run, life history.Incarnation, from, to time.Time
 		if g.Probe != counts[0].Probe || g.Subject != "" && !strings.Contains(g.Subject, life.Pod) {
 			continue
 		}
-		began := g.From // what a rotated log has lost is older: it is since the last count
-		for _, s := range counts {
-			if s.Time.Before(g.From) {
-				began = s.Time
-			}
-		}
-		if g.To.After(from) && began.Before(to) {
+		// What a rotated log has lost is older than the gap: it is since the last count.
+		if g.To.After(from) && lastUntil(counts, g.From).Time.Before(to) {
 			return 0, false
 		}
 	}
-	until := func(at time.Time) (count float64) {
-		for _, s := range counts {
-			if !s.Time.After(at) {
-				count = s.Value
-			}
+	return lastUntil(counts, to).Value - lastUntil(counts, from).Value, true
+}
+
+// lastUntil is the last sample at a time; the zero one, which is older than all,
+// before the first.
+func lastUntil(samples []history.Sample, at time.Time) (last history.Sample) {
+	for _, s := range samples {
+		if !s.Time.After(at) {
+			last = s
 		}
-		return count
 	}
-	return until(to) - until(from), true
+	return last
 }
 
 func project(run history.Run, life history.Incarnation) *Projection {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -25,16 +24,13 @@ func clusterCommand() *cobra.Command {
 			if err != nil {
 				return h.Abandon(cmd.Context(), spec.Run, err)
 			}
-			out := cmd.OutOrStdout()
 			if asJSON {
-				encoder := json.NewEncoder(out)
-				encoder.SetIndent("", "  ")
-				return encoder.Encode(map[string]any{
+				return printJSON(cmd, map[string]any{
 					"cluster": lab.Cluster.Name(), "kubeconfig": lab.Kubeconfig, "volumes": lab.VolumeIDs,
 					"origins": lab.Set.Origins, "steps": lab.Timings,
 				})
 			}
-			_, err = fmt.Fprintf(out, "cluster %s: Longhorn %s ready, %d volumes healthy\nexport KUBECONFIG=%s\n",
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "cluster %s: Longhorn %s ready, %d volumes healthy\nexport KUBECONFIG=%s\n",
 				lab.Cluster.Name(), lab.Set.Longhorn, len(lab.VolumeIDs), lab.Kubeconfig)
 			return err
 		},

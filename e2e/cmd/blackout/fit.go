@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -37,9 +36,7 @@ func fitCommand() *cobra.Command {
 			if !asJSON {
 				return fit.WriteText(cmd.OutOrStdout())
 			}
-			encoder := json.NewEncoder(cmd.OutOrStdout())
-			encoder.SetIndent("", "  ")
-			return encoder.Encode(fit)
+			return printJSON(cmd, fit)
 		},
 	}
 	cmd.Flags().StringVar(&options.Over, "over", "waiting", "which backups a cost is told for: waiting (New and Pending), Pending or New")

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 
@@ -43,9 +42,7 @@ func imagesCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			encoder := json.NewEncoder(cmd.OutOrStdout())
-			encoder.SetIndent("", "  ")
-			return encoder.Encode(map[string]any{"node": set.Node, "origins": set.Origins, "steps": timings})
+			return printJSON(cmd, map[string]any{"node": set.Node, "origins": set.Origins, "steps": timings})
 		},
 	}
 	requestFlags(cmd, &request)

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -52,6 +53,13 @@ func execute() (code int) {
 	}
 	fmt.Fprintln(os.Stderr, "blackout:", err)
 	return bound.ExitInfrastructure // not 1: that is a verdict on Longhorn
+}
+
+// printJSON is for programs that read what a command found.
+func printJSON(cmd *cobra.Command, value any) error {
+	encoder := json.NewEncoder(cmd.OutOrStdout())
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(value)
 }
 
 func engineCommand() *cobra.Command {
