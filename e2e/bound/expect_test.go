@@ -1,6 +1,7 @@
 package bound
 
 import (
+	"strings"
 	"testing"
 
 	"blackout/e2e/scenario"
@@ -35,8 +36,12 @@ func TestOutcomes(t *testing.T) {
 		for name, v := range c.results {
 			j.Results = append(j.Results, Result{Bound: name, Verdict: v})
 		}
-		if got := compare(j, c.expect); got.Outcome != c.want || got.Outcome.ExitCode() != c.exit {
+		got := compare(j, c.expect)
+		if got.Outcome != c.want || got.Outcome.ExitCode() != c.exit {
 			t.Errorf("%s: %s (%d), want %s", c.name, got.Outcome, got.Outcome.ExitCode(), c.want)
+		}
+		if c.results["d"] == Inconclusive && !strings.Contains(got.Reason, "not enough was seen of others: d") {
+			t.Errorf("%s: what was not seen goes unsaid: %s", c.name, got.Reason)
 		}
 	}
 	sc := scenario.Scenario{Expect: []scenario.Expectation{{Versions: []string{"v1", "v2"}, Violations: []string{"a"}}}}

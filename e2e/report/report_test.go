@@ -88,6 +88,21 @@ func TestMissingProfileIsSaid(t *testing.T) {
 	g.Expect(v.Judgement.Outcome).To(Equal(bound.Reproduced), "bounds need no profile")
 }
 
+// One whose pprof never answered at the end of a phase is not passed over.
+func TestManagerWithoutAnyProfileIsNoted(t *testing.T) {
+	g := NewWithT(t)
+	run, err := load(saved)
+	g.Expect(err).NotTo(HaveOccurred())
+	growths, notes := attribute(saved, run)
+	g.Expect(growths).To(HaveLen(4))
+	g.Expect(notes).To(BeEmpty())
+	silent := growths[0].Incarnation.Pod
+	run.Events = slices.DeleteFunc(run.Events, func(e history.Event) bool { return e.Kind == history.ProfileSaved && e.Subject == silent })
+	growths, notes = attribute(saved, run)
+	g.Expect(growths).To(HaveLen(2))
+	g.Expect(notes).To(ConsistOf(ContainSubstring(silent+" has no heap profile"), ContainSubstring(silent+" has no goroutine profile")))
+}
+
 // The scenario that lies beside the history decides: a version that is to pass
 // does not pass with this history.
 func TestAnotherExpectationIsAnotherOutcome(t *testing.T) {
@@ -230,6 +245,9 @@ func TestBrokenRunHasAVerdict(t *testing.T) {
 	g := NewWithT(t)
 	v, err := Judge(saved)
 	g.Expect(err).NotTo(HaveOccurred())
+	var text strings.Builder
+	g.Expect(v.Broken(v.Run, errors.New("the engine is gone")).WriteText(&text)).To(Succeed())
+	g.Expect(text.String()).To(And(ContainSubstring("not judged   connections-trend"), Not(ContainSubstring("  fail "))))
 	for _, broken := range []Verdict{
 		v.Broken(history.Header{}, errors.New("the engine is gone")),
 		Verdict{}.Broken(v.Run, errors.New("the engine is gone")), // before there was a history
