@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"sigs.k8s.io/e2e-framework/klient"
+
+	"blackout/e2e/scenario"
 )
 
 // Provider owns the life of one cluster.
@@ -35,17 +37,38 @@ type Cluster interface {
 // see Capabilities.CutPower.
 type PowerSwitch interface {
 	// Cut takes the power of all these nodes at once, so that none sees another
-	// die first, and returns when none of them runs. After a Cut that failed, call
-	// Repower.
-	Cut(ctx context.Context, nodes ...Node) error
+	// die first, and returns when none of them runs. What was written and not
+	// synced is dropped or kept, as Capabilities says is possible. After a Cut that
+	// failed, call Repower.
+	Cut(ctx context.Context, unsynced scenario.UnsyncedWrites, nodes ...Node) (Cutting, error)
 	// Restore gives these nodes their power back, in this order, and returns when
-	// each has it. Whether Kubernetes is back is not asked.
-	Restore(ctx context.Context, nodes ...Node) error
+	// each has it, with what became of their disks. A node gets the address that
+	// it names, if it names one and Capabilities.Addresses is set. Whether
+	// Kubernetes is back is not asked.
+	Restore(ctx context.Context, nodes ...Node) ([]DiskReturn, error)
 	// Power tells which of these nodes have power, in their order.
 	Power(ctx context.Context, nodes ...Node) ([]Power, error)
 	// Repower gives power to every node of the cluster, whatever state an
 	// interrupted cut left it in and whoever cut it. It may be repeated.
 	Repower(ctx context.Context) error
+}
+
+// Cutting is how a cut went.
+type Cutting struct {
+	// Stopped is when each node was seen to run no more instructions, by name.
+	Stopped map[string]time.Time
+	// Skew is from the first node that stopped to the last.
+	Skew     time.Duration
+	Evidence string // how it was done and seen, in words
+}
+
+// DiskReturn is what became of one file system when its node got its power back.
+type DiskReturn struct {
+	Node       string
+	Path       string // in the node
+	Filesystem scenario.Filesystem
+	Replayed   bool   // its journal held what had to be replayed
+	Outcome    string // what the check and the mount said, in words
 }
 
 // Power of one node, as its provider sees it below Kubernetes.
@@ -78,7 +101,10 @@ type Node struct {
 // skipped as not supported instead of failing.
 type Capabilities struct {
 	CutPower  bool `json:"cutPower"`  // nodes can lose their power
+	Addresses bool `json:"addresses"` // nodes can return with chosen addresses
 	OwnImages bool `json:"ownImages"` // images built here reach the nodes
 	Shape     bool `json:"shape"`     // number and roles of nodes can be chosen
 	Destroy   bool `json:"destroy"`   // the cluster ends with the run
+	// Unsynced is what a cut can do to unsynced writes.
+	Unsynced []scenario.UnsyncedWrites `json:"unsynced,omitempty"`
 }

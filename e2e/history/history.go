@@ -102,6 +102,13 @@ const (
 	ProfileSaved   EventKind = "profile"        // fields: file, kind, phase; subject: pod
 	BackupMessage  EventKind = "backup-message" // fields: message, count
 	Infrastructure EventKind = "infrastructure" // the harness or its machine failed; fields: error
+
+	CutDone        EventKind = "cut-done"        // all nodes of an outage have stopped; fields: skew, unsynced, evidence
+	DiskReturned   EventKind = "disk-returned"   // subject: node; fields: path, filesystem, replayed, outcome
+	ContentWritten EventKind = "content-written" // subject: volume; fields: bytes, blocks, seed
+	ContentChecked EventKind = "content-checked" // subject: volume; fields: blocks, differing, offset (of the first, bytes), detail, error
+	ReplicaChecked EventKind = "replica-checked" // subject: replica directory; fields: node, volume, when, snapshots, error
+	SnapshotLost   EventKind = "snapshot-lost"   // subject: snapshot; fields: volume, backups, evidence
 )
 
 // Steps of a recovery, the subjects of Milestone events: each is counted from

@@ -137,7 +137,7 @@ func (x *execution) cut(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := x.Switch.Cut(ctx, x.outage.Cut...); err != nil {
+	if _, err := x.Switch.Cut(ctx, scenario.Drop, x.outage.Cut...); err != nil {
 		return err
 	}
 	dead, err := x.verifyDead(ctx)
@@ -182,7 +182,7 @@ func (x *execution) restore(ctx context.Context) error {
 		for _, node := range group {
 			x.restored[node.Name] = at
 		}
-		if err := x.Switch.Restore(ctx, group...); err != nil {
+		if _, err := x.Switch.Restore(ctx, group...); err != nil {
 			return err
 		}
 		for _, node := range group {

@@ -26,8 +26,11 @@ const defaultBetween = 90 * time.Second
 // the pause between outages one if there is more than one: see resolve.
 func Defaults() Scenario {
 	return Scenario{
-		Seed:    1,
-		Cluster: Cluster{ControlPlanes: 1, Workers: 2},
+		Seed: 1,
+		Cluster: Cluster{
+			ControlPlanes: 1, Workers: 2,
+			Disk: Disk{Filesystem: Ext4, Size: resource.MustParse("4Gi")},
+		},
 		Volumes: Volumes{Size: resource.MustParse("16Mi"), Replicas: 2, Snapshots: 1},
 		Backlog: Backlog{
 			Lost:        NeverExisted,
@@ -35,10 +38,13 @@ func Defaults() Scenario {
 			Start:       BeforeOutage,
 		},
 		Outage: Outage{
-			Nodes:    AllNodes,
-			Duration: Duration{10 * time.Second},
-			Order:    Together,
-			Repeats:  1,
+			Nodes:          AllNodes,
+			Duration:       Duration{10 * time.Second},
+			UnsyncedWrites: Drop,
+			Order:          Together,
+			Addresses:      SameAddresses,
+			Repeats:        1,
+			Next:           AfterBack,
 		},
 		Phases: Phases{
 			Baseline: Duration{45 * time.Second},

@@ -47,6 +47,20 @@ type Cluster struct {
 	ControlPlanes int `json:"controlPlanes" check:"min=1"`
 	// Workers is the number of worker nodes; Longhorn runs on them.
 	Workers int `json:"workers" check:"min=1"`
+	// Disk is what each node keeps its data on, if outages drop unsynced writes: a
+	// file system for Longhorn, on control planes one more for etcd.
+	Disk Disk `json:"disk"`
+	// Racks are named sets of nodes that can lose power together. Nodes are called
+	// as kind does, without the cluster's name: control-plane, worker, worker2.
+	Racks map[string][]string `json:"racks,omitempty"`
+}
+
+// Disk of a node: an image of its own, which takes no room before it is written.
+type Disk struct {
+	// Filesystem on the disk.
+	Filesystem Filesystem `json:"filesystem"`
+	// Size of the file system, such as 4Gi.
+	Size resource.Quantity `json:"size"`
 }
 
 // Longhorn is what is under test, unless the command line names another version.
@@ -90,14 +104,30 @@ type Backlog struct {
 type Outage struct {
 	// Nodes that lose power.
 	Nodes NodeSet `json:"nodes"`
+	// Rack of the cluster whose nodes lose power; only with nodes: rack.
+	Rack string `json:"rack,omitempty"`
+	// InTurn cuts the nodes one after another, each in an outage of its own,
+	// instead of all at once.
+	InTurn bool `json:"inTurn,omitempty"`
 	// Duration without power.
 	Duration Duration `json:"duration" check:"positive"`
+	// UnsyncedWrites says what becomes of what was written and not synced to disk.
+	UnsyncedWrites UnsyncedWrites `json:"unsyncedWrites"`
 	// Order in which power returns.
 	Order Order `json:"order"`
+	// Stagger is from one group of the order to the next.
+	Stagger Duration `json:"stagger,omitzero"`
+	// Never is how many of the cut workers, chosen by the seed, get no power back
+	// for the rest of the run.
+	Never int `json:"never,omitempty" check:"min=0"`
+	// Addresses that the nodes return with.
+	Addresses Addresses `json:"addresses"`
 	// Repeats is how often power is lost.
 	Repeats int `json:"repeats" check:"min=1"`
-	// Between is from all nodes back to the next cut; only with repeats.
+	// Between is from one outage to the next cut; only with repeats or inTurn.
 	Between Duration `json:"between,omitzero"`
+	// Next says what between counts from.
+	Next Next `json:"next"`
 }
 
 // Phases says how long each lasts.

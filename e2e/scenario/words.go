@@ -36,9 +36,10 @@ const (
 	ControlPlanes NodeSet = "control-planes"
 	Workers       NodeSet = "workers"
 	OneWorker     NodeSet = "one-worker"
+	Rack          NodeSet = "rack"
 )
 
-func (NodeSet) words() []string { return texts(AllNodes, ControlPlanes, Workers, OneWorker) }
+func (NodeSet) words() []string { return texts(AllNodes, ControlPlanes, Workers, OneWorker, Rack) }
 
 // Order is an order of return.
 type Order string
@@ -48,10 +49,57 @@ const (
 	Together           Order = "together"
 	ControlPlanesFirst Order = "control-planes-first"
 	WorkersFirst       Order = "workers-first"
-	RandomOrder        Order = "random"
+	OneByOne           Order = "one-by-one" // by name, control planes first
+	RandomOrder        Order = "random"     // one by one
 )
 
-func (Order) words() []string { return texts(Together, ControlPlanesFirst, WorkersFirst, RandomOrder) }
+func (Order) words() []string {
+	return texts(Together, ControlPlanesFirst, WorkersFirst, OneByOne, RandomOrder)
+}
+
+// UnsyncedWrites is what becomes of what was written and not synced.
+type UnsyncedWrites string
+
+// What a cut does to them: a real one drops them; killing processes keeps them.
+const (
+	Drop UnsyncedWrites = "drop"
+	Keep UnsyncedWrites = "keep"
+)
+
+func (UnsyncedWrites) words() []string { return texts(Drop, Keep) }
+
+// Filesystem of a node's disk.
+type Filesystem string
+
+// The file systems that can be shut down in the middle of their writes.
+const (
+	Ext4 Filesystem = "ext4"
+	XFS  Filesystem = "xfs"
+)
+
+func (Filesystem) words() []string { return texts(Ext4, XFS) }
+
+// Addresses that nodes return with.
+type Addresses string
+
+// Which address a node returns with.
+const (
+	SameAddresses     Addresses = "same"
+	ShuffledAddresses Addresses = "shuffled" // among the nodes that were cut, by the seed
+)
+
+func (Addresses) words() []string { return texts(SameAddresses, ShuffledAddresses) }
+
+// Next is the moment after which the next outage is planned.
+type Next string
+
+// What the time between two outages counts from.
+const (
+	AfterBack    Next = "after-back"    // every node was verified to be back
+	AfterRestore Next = "after-restore" // power began to return: the next cut may hit a recovery
+)
+
+func (Next) words() []string { return texts(AfterBack, AfterRestore) }
 
 // BoundKind is a kind of limit.
 type BoundKind string

@@ -297,7 +297,7 @@ func (c made) Nodes(ctx context.Context) ([]cluster.Node, error) {
 }
 
 func (c made) Capabilities() cluster.Capabilities {
-	return cluster.Capabilities{CutPower: true, OwnImages: true, Shape: true, Destroy: true}
+	return cluster.Capabilities{CutPower: true, OwnImages: true, Shape: true, Destroy: true, Unsynced: []scenario.UnsyncedWrites{scenario.Keep}}
 }
 
 // logger hands kind's messages on as notes.

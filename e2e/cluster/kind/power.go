@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 
 	"blackout/e2e/cluster"
+	"blackout/e2e/scenario"
 )
 
 // Kind's provider can cut the power of its nodes.
@@ -98,30 +99,30 @@ func (c container) dark() string {
 
 // Cut implements cluster.PowerSwitch. The nodes are frozen together before any
 // of them dies: between two kills the first would be seen to be gone.
-func (p *Provider) Cut(ctx context.Context, nodes ...cluster.Node) error {
+func (p *Provider) Cut(ctx context.Context, _ scenario.UnsyncedWrites, nodes ...cluster.Node) (cluster.Cutting, error) {
 	names := namesOf(nodes)
 	if len(names) == 0 {
-		return errors.New("cut the power: no nodes are given; name one at least")
+		return cluster.Cutting{}, errors.New("cut the power: no nodes are given; name one at least")
 	}
 	found, err := p.inspect(ctx, names)
 	if err != nil {
-		return fmt.Errorf("cut the power: %w", err)
+		return cluster.Cutting{}, fmt.Errorf("cut the power: %w", err)
 	}
 	for _, c := range found {
 		if c.State.Status != statusRunning {
-			return fmt.Errorf("cut the power: node %s is %s; repower the cluster first", c.Name, c.State.Status)
+			return cluster.Cutting{}, fmt.Errorf("cut the power: node %s is %s; repower the cluster first", c.Name, c.State.Status)
 		}
 	}
 	if err := p.remember(found); err != nil {
-		return fmt.Errorf("cut the power: %w", err)
+		return cluster.Cutting{}, fmt.Errorf("cut the power: %w", err)
 	}
 	if _, err := p.engine.Run(ctx, append([]string{"update", "--restart=" + noRestart}, names...)...); err != nil {
-		return fmt.Errorf("cut the power: %w; repower the cluster", err)
+		return cluster.Cutting{}, fmt.Errorf("cut the power: %w; repower the cluster", err)
 	}
 	if err := p.freezeAndKill(ctx, found, names); err != nil {
-		return fmt.Errorf("cut the power of %s: %w; repower the cluster", strings.Join(names, ", "), err)
+		return cluster.Cutting{}, fmt.Errorf("cut the power of %s: %w; repower the cluster", strings.Join(names, ", "), err)
 	}
-	return nil
+	return cluster.Cutting{}, nil
 }
 
 // freezeAndKill freezes all nodes, then kills all. An engine can fail to freeze a
@@ -153,19 +154,19 @@ func (p *Provider) freezeAndKill(ctx context.Context, found []container, names [
 
 // Restore implements cluster.PowerSwitch. Each node gets the address that it had
 // before the cut, as a machine would, where the network allows it.
-func (p *Provider) Restore(ctx context.Context, nodes ...cluster.Node) error {
+func (p *Provider) Restore(ctx context.Context, nodes ...cluster.Node) ([]cluster.DiskReturn, error) {
 	names := namesOf(nodes)
 	if len(names) == 0 {
-		return errors.New("restore the power: no nodes are given; name one at least")
+		return nil, errors.New("restore the power: no nodes are given; name one at least")
 	}
 	found, err := p.inspect(ctx, names)
 	if err != nil {
-		return fmt.Errorf("restore the power: %w", err)
+		return nil, fmt.Errorf("restore the power: %w", err)
 	}
 	if err := p.start(ctx, found); err != nil {
-		return fmt.Errorf("restore the power of %s: %w; repower the cluster, or destroy it", strings.Join(names, ", "), err)
+		return nil, fmt.Errorf("restore the power of %s: %w; repower the cluster, or destroy it", strings.Join(names, ", "), err)
 	}
-	return p.settle(ctx, names)
+	return nil, p.settle(ctx, names)
 }
 
 // start brings dead containers back, in their order, and returns when they run.
