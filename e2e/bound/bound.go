@@ -100,6 +100,8 @@ var kinds = map[scenario.BoundKind]func(check) Result{
 	scenario.Restarts:     check.restarts,
 	scenario.Conservation: check.conservation,
 	scenario.Orphans:      check.orphans,
+
+	scenario.AcknowledgedWrites: check.acknowledgedWrites,
 }
 
 // Check judges a run by every bound of its scenario.

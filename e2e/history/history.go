@@ -105,6 +105,7 @@ const (
 
 	CutDone        EventKind = "cut-done"        // all nodes of an outage have stopped; fields: skew, unsynced, evidence
 	DiskReturned   EventKind = "disk-returned"   // subject: node; fields: path, filesystem, replayed, outcome
+	LedgerChecked  EventKind = "ledger-checked"  // acknowledged API writes were looked for; fields: acknowledged, lost, first
 	ContentWritten EventKind = "content-written" // subject: volume; fields: bytes, blocks, seed
 	ContentChecked EventKind = "content-checked" // subject: volume; fields: blocks, differing, offset (of the first, bytes), detail, error
 	ReplicaChecked EventKind = "replica-checked" // subject: replica directory; fields: node, volume, when, snapshots, error

@@ -39,7 +39,7 @@ type Lab struct {
 	Spec       LabSpec
 	Set        images.Set
 	Cluster    cluster.Cluster
-	Provider   *kind.Provider
+	Provider   Machines
 	Longhorn   *longhorn.System
 	VolumeIDs  []string
 	Timings    []images.Timing
@@ -157,7 +157,7 @@ func (h Harness) build(ctx context.Context, e *engine.Engine, lab *Lab, size res
 	h.Progress.Expect(labSteps)
 	const usualCluster = 50 * time.Second
 	step := h.Progress.Step(fmt.Sprintf("kind cluster of %d nodes", lab.Spec.ControlPlanes+lab.Spec.Workers), usualCluster)
-	lab.Provider, err = kind.New(kind.Spec{
+	provider, err := kind.New(kind.Spec{
 		Run: lab.Spec.Run, ControlPlanes: lab.Spec.ControlPlanes, Workers: lab.Spec.Workers, NodeImage: lab.Set.Node,
 		Constrained: len(missing) > 0,
 	}, e, h.Workspace, h.Timeouts, step.Note)
@@ -165,7 +165,7 @@ func (h Harness) build(ctx context.Context, e *engine.Engine, lab *Lab, size res
 		step.Failed()
 		return err
 	}
-	lab.Kubeconfig = lab.Provider.Kubeconfig()
+	lab.Provider, lab.Kubeconfig = provider, provider.Kubeconfig()
 	stands, err := h.openOrCreate(ctx, e, lab)
 	if err != nil {
 		step.Failed()

@@ -114,10 +114,13 @@ const (
 	Restarts     BoundKind = "restarts"     // at most max restarts and OOM kills
 	Conservation BoundKind = "conservation" // every submitted backup is in some state
 	Orphans      BoundKind = "orphans"      // at most max objects are left without an owner
+	// AcknowledgedWrites to the API server, of which at most max are missing after
+	// the restore.
+	AcknowledgedWrites BoundKind = "acknowledged-writes"
 )
 
 func (BoundKind) words() []string {
-	return texts(Ceiling, Growth, Trend, Drain, Settle, Restarts, Conservation, Orphans)
+	return texts(Ceiling, Growth, Trend, Drain, Settle, Restarts, Conservation, Orphans, AcknowledgedWrites)
 }
 
 func texts[T ~string](values ...T) []string {
