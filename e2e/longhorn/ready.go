@@ -133,7 +133,7 @@ func (s *System) startUpMissing(ctx context.Context, _ time.Time) (string, error
 		return "", err
 	}
 	for _, pod := range pods {
-		if pod.DeletionTimestamp != nil {
+		if pod.DeletionTimestamp != nil || s.absent[pod.Spec.NodeName] {
 			continue
 		}
 		if err := s.askPprof(ctx, pod.Name); err != nil {

@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -41,6 +43,21 @@ type System struct {
 	progress Progress
 	config   *rest.Config
 	api      *resources.Resources // its namespace is set once, and is Namespace
+	absent   map[string]bool      // nodes that nothing is expected of
+}
+
+// Without is the same System that expects nothing of some nodes, which have no
+// power and will have none.
+func (s *System) Without(nodes ...string) *System {
+	left := *s
+	left.absent = maps.Clone(s.absent)
+	if left.absent == nil {
+		left.absent = map[string]bool{}
+	}
+	for _, node := range nodes {
+		left.absent[node] = true
+	}
+	return &left
 }
 
 // Open makes a System without talking to the cluster. Open a new one after a
@@ -181,8 +198,9 @@ func (s *System) eligible(ctx context.Context) (names []string, controlPlaneToo 
 		return nil, false, fmt.Errorf("list the nodes of %s: %w", s.cluster.Name(), err)
 	}
 	names, controlPlaneToo = eligibleOf(nodes)
+	names = slices.DeleteFunc(names, func(name string) bool { return s.absent[name] })
 	if len(names) == 0 {
-		return nil, false, fmt.Errorf("cluster %s has no nodes; create it again", s.cluster.Name())
+		return nil, false, fmt.Errorf("cluster %s has no nodes that Longhorn could run on; create it again", s.cluster.Name())
 	}
 	return names, controlPlaneToo, nil
 }
