@@ -32,6 +32,9 @@ type Timeouts struct {
 	BackupDone time.Duration
 	// APICall bounds one call to the API server.
 	APICall time.Duration
+	// DiskRelease is how long the processes of a node that was cut may hold its
+	// disk after their end.
+	DiskRelease time.Duration
 	// Poll is the pause between two looks at a condition.
 	Poll time.Duration
 	// CleanUp bounds removing one run, after its own context has ended.
@@ -51,6 +54,7 @@ func DefaultTimeouts() Timeouts {
 		BackupTargetAvailable: 3 * time.Minute,
 		BackupDone:            3 * time.Minute,
 		APICall:               30 * time.Second,
+		DiskRelease:           30 * time.Second,
 		Poll:                  time.Second,
 		CleanUp:               2 * time.Minute,
 	}
