@@ -27,6 +27,7 @@ import (
 const fakeSwitch = `#!/bin/sh
 set -eu
 cd "$FAKE"
+exec 9> lock; flock 9 # one after another: they count
 echo "$*" >> log
 command=$1; shift
 [ "$command" = network ] && { command=network-$1; shift; }
