@@ -18,6 +18,9 @@ type Timeouts struct {
 	EngineStart time.Duration
 	// EngineCall bounds one short call to the engine (list, inspect, remove).
 	EngineCall time.Duration
+	// Freeze is how long the nodes of a cut may take to stand still. After it they
+	// are killed instead: some see already that others stand still.
+	Freeze time.Duration
 	// NodesReady is how long kind may wait for all nodes to be Ready.
 	NodesReady time.Duration
 	// ManagersReady covers the manager DaemonSet, its webhooks included.
@@ -47,6 +50,7 @@ func DefaultTimeouts() Timeouts {
 		RegistryProbe:         5 * time.Second,
 		EngineStart:           time.Minute,
 		EngineCall:            time.Minute,
+		Freeze:                3 * time.Second,
 		NodesReady:            4 * time.Minute,
 		ManagersReady:         4 * time.Minute,
 		DataPlaneReady:        4 * time.Minute,

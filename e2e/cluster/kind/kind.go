@@ -46,6 +46,9 @@ type Spec struct {
 	NodeImage     string
 	// Mounts by node, as NodeNames calls them.
 	Mounts map[string][]Mount
+	// Disks of the nodes. Without, a cut can only keep what was not synced. What
+	// this says matters to Create alone: later the disks themselves are found.
+	Disks *DiskSpec
 	// Constrained hosts cannot give a node every capability (see
 	// engine.MissingCapabilities): kubelet and containerd are told to live
 	// without.
@@ -168,6 +171,9 @@ func (p *Provider) Create(ctx context.Context) (cluster.Cluster, error) {
 	if err := os.MkdirAll(filepath.Dir(p.Kubeconfig()), 0o755); err != nil {
 		return nil, fmt.Errorf("make the run's directory: %w", err)
 	}
+	if err := p.makeDisks(ctx, config); err != nil {
+		return nil, err
+	}
 	if err := p.createNetwork(ctx); err != nil {
 		return nil, err
 	}
@@ -274,7 +280,11 @@ func (p *Provider) Open() (cluster.Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to cluster %s: %w", p.spec.Name(), err)
 	}
-	return made{name: p.spec.Name(), client: client}, nil
+	disks, err := p.disksOf(p.spec.NodeNames())
+	if err != nil {
+		return nil, err
+	}
+	return made{name: p.spec.Name(), client: client, addresses: p.engine.Name == dockerName, disks: len(disks) > 0}, nil
 }
 
 // ExportLogs implements cluster.Provider.
@@ -286,8 +296,10 @@ func (p *Provider) ExportLogs(_ context.Context, dir string) error {
 }
 
 type made struct {
-	name   string
-	client klient.Client
+	name      string
+	client    klient.Client
+	addresses bool // nodes can ask for them
+	disks     bool
 }
 
 func (c made) Name() string          { return c.name }
@@ -297,7 +309,13 @@ func (c made) Nodes(ctx context.Context) ([]cluster.Node, error) {
 }
 
 func (c made) Capabilities() cluster.Capabilities {
-	return cluster.Capabilities{CutPower: true, OwnImages: true, Shape: true, Destroy: true, Unsynced: []scenario.UnsyncedWrites{scenario.Keep}}
+	can := cluster.Capabilities{
+		CutPower: true, Addresses: c.addresses, OwnImages: true, Shape: true, Destroy: true, Unsynced: []scenario.UnsyncedWrites{scenario.Keep},
+	}
+	if c.disks {
+		can.Unsynced = []scenario.UnsyncedWrites{scenario.Drop, scenario.Keep}
+	}
+	return can
 }
 
 // logger hands kind's messages on as notes.

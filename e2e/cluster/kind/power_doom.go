@@ -1,12 +1,12 @@
 package kind
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 )
 
@@ -19,6 +19,13 @@ var (
 	kill     = syscall.Kill
 )
 
+// members are the processes of one container that this process sees.
+type members struct {
+	pids    []int
+	freezer *freezer // that holds them, if it is seen too
+	outside int      // how many of them it does not hold
+}
+
 // doom kills all processes of all these nodes, each node's first process before
 // any other: with it the kernel lets nothing new begin in the node. Frozen ones
 // die as they thaw, without running another instruction. The engine alone would
@@ -28,18 +35,13 @@ var (
 // be another machine's, or another user's.
 func (p *Provider) doom(nodes []container) (all bool, err error) {
 	var inits, others []int
-	for _, c := range nodes {
-		if len(c.ID) != idLength {
-			return false, fmt.Errorf("the engine gives %q as the id of node %s", c.ID, c.Name)
-		}
-	}
-	byNode, err := processesOf(nodes)
+	byNode, err := membersOf(nodes)
 	if err != nil {
 		return false, err
 	}
 	for i, c := range nodes {
 		seen := false
-		for _, pid := range byNode[i] {
+		for _, pid := range byNode[i].pids {
 			if pid == c.State.Pid {
 				inits, seen = append(inits, pid), true
 			} else {
@@ -61,30 +63,55 @@ func (p *Provider) doom(nodes []container) (all bool, err error) {
 	return true, nil
 }
 
-// processesOf lists, for each container, the processes in its control group and
+// membersOf lists, for each container, the processes in its control group and
 // below. Engines put the container's id into the group's path, so that nothing
 // of another machine's engine is ever found.
-func processesOf(nodes []container) ([][]int, error) {
+func membersOf(nodes []container) ([]members, error) {
+	for _, c := range nodes {
+		if len(c.ID) != idLength {
+			return nil, fmt.Errorf("the engine gives %q as the id of node %s", c.ID, c.Name)
+		}
+	}
 	paths, err := filepath.Glob(filepath.Join(procRoot, "[0-9]*", "cgroup"))
 	if err != nil {
 		return nil, fmt.Errorf("list processes: %w", err)
 	}
-	found := make([][]int, len(nodes))
+	found := make([]members, len(nodes))
 	for _, path := range paths {
-		groups, err := os.ReadFile(path)
+		raw, err := os.ReadFile(path)
 		if err != nil {
 			continue // ended meanwhile
 		}
+		groups := string(raw)
 		for i, c := range nodes {
-			if !bytes.Contains(groups, []byte(c.ID)) {
+			if !strings.Contains(groups, c.ID) {
 				continue
 			}
 			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
 			if err != nil {
 				return nil, fmt.Errorf("list processes: %w", err)
 			}
-			found[i] = append(found[i], pid)
+			found[i].pids = append(found[i].pids, pid)
+			if f := findFreezer(groups, c.ID); f == nil {
+				found[i].outside++
+			} else {
+				found[i].freezer = f
+			}
 		}
 	}
 	return found, nil
+}
+
+// remains tells which of these dead nodes has a process yet, or "".
+func remains(nodes []container) (string, error) {
+	byNode, err := membersOf(nodes)
+	if err != nil {
+		return "", err
+	}
+	for i, c := range nodes {
+		if left := byNode[i].pids; len(left) > 0 {
+			return fmt.Sprintf("node %s has %d processes yet, one is %d", c.Name, len(left), left[0]), nil
+		}
+	}
+	return "", nil
 }

@@ -1,13 +1,9 @@
 package kind
 
 import (
-	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -15,148 +11,31 @@ import (
 	. "github.com/onsi/gomega"
 
 	"blackout/e2e/cluster"
-	"blackout/e2e/engine"
 	"blackout/e2e/scenario"
-	"blackout/e2e/workspace"
 )
 
-// fakeSwitch keeps each container as a directory of one-line files, and writes
-// down what it is told. A file "fail-<command>" holds how often that fails.
-const fakeSwitch = `#!/bin/sh
-set -eu
-cd "$FAKE"
-echo "$*" >> log
-command=$1; shift
-[ "$command" = network ] && { command=network-$1; shift; }
-if [ -f "fail-$command" ] && [ "$(cat "fail-$command")" -gt 0 ]; then
-	echo $(($(cat "fail-$command") - 1)) > "fail-$command"
-	echo "cannot $command" >&2; exit 1
-fi
-now() { date -u +%Y-%m-%dT%H:%M:%S.%NZ; }
-get() { read -r value < "$1" || value=; }
-policy=
-case $command in
-ps) ls nodes; exit;;
-network-inspect) cat label; exit;;
-network-disconnect) echo > "nodes/$2/ip"; exit;;
-network-connect) [ "$1" = --ip ]; echo "$2" > "nodes/$4/pin"; exit;;
-inspect) shift 2; sep=; printf '[';;
-update) policy=${1#--restart=}; shift;;
-esac
-for name; do
-	cd "$FAKE/nodes/$name"
-	get status; status=$value
-	case $command in
-	inspect)
-		get id; printf '%s{"Id":"%s","Name":"/%s",' "$sep" "$value" "$name"
-		pid=0; case $status in running|paused) get pid; pid=$value;; esac
-		printf '"State":{"Status":"%s","Pid":%s,"ExitCode":137,' "$status" "$pid"
-		get started; printf '"StartedAt":"%s",' "$value"
-		get finished; printf '"FinishedAt":"%s"},' "$value"
-		get policy; count=0; case $value in *:*) count=${value#*:}; value=${value%:*};; esac
-		printf '"HostConfig":{"RestartPolicy":{"Name":"%s","MaximumRetryCount":%s}},' "$value" "$count"
-		get cluster; printf '"Config":{"Labels":{"io.x-k8s.kind.cluster":"%s"}},' "$value"
-		get ip; printf '"NetworkSettings":{"Networks":{"blackout-r1":{"IPAddress":"%s",' "$value"
-		get pin; printf '"IPAMConfig":{"IPv4Address":"%s"}}}}}' "$value"
-		sep=,;;
-	update) echo "$policy" > policy;;
-	pause) [ "$status" = running ]; echo paused > status;;
-	unpause) [ "$status" = paused ]; echo running > status;;
-	kill) case $status in running|paused) ;; *) exit 1;; esac
-		if [ -f undead ]; then echo running > status; else echo exited > status; fi
-		now > finished; echo > ip;;
-	start) [ "$status" != paused ]; echo running > status; now > started
-		get pin; echo "${value:-172.30.0.99}" > ip;;
-	esac
-done
-[ "$command" = inspect ] && printf ']\n'
-exit 0
-`
-
-type fake struct {
-	*Provider
-	t     *testing.T
-	g     *WithT
-	dir   string
-	notes []string
+// cutAll keeps what is not synced.
+func (f *fake) cutAll() error {
+	_, err := f.Cut(f.t.Context(), scenario.Keep, f.all()...)
+	return err
 }
 
-const fixedLabel = "fixed"
-
-func newFake(t *testing.T, label string) *fake {
-	t.Helper()
-	f := &fake{t: t, g: NewWithT(t), dir: t.TempDir()}
-	bin := t.TempDir()
-	f.g.Expect(os.WriteFile(filepath.Join(bin, "docker"), []byte(fakeSwitch), 0o755)).To(Succeed())
-	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
-	t.Setenv("FAKE", f.dir)
-	f.write("label", label)
-	for i, name := range []string{"blackout-r1-control-plane", "blackout-r1-worker", "blackout-r1-worker2"} {
-		for file, content := range map[string]string{
-			"id": strings.Repeat(strconv.Itoa(i), idLength), "status": statusRunning, "policy": kindRestart, "cluster": "blackout-r1",
-			"pid": strconv.Itoa(100 * (i + 1)), "ip": fmt.Sprintf("172.30.0.%d", i+2), "pin": "",
-			"started": "2026-01-01T00:00:00Z", "finished": "0001-01-01T00:00:00Z",
-		} {
-			f.write(filepath.Join("nodes", name, file), content)
-		}
-	}
-	timeouts := scenario.DefaultTimeouts()
-	timeouts.Poll, timeouts.EngineCall, timeouts.CleanUp = time.Millisecond, time.Second, time.Second
-	f.Provider = &Provider{
-		spec: Spec{Run: "r1", ControlPlanes: 1, Workers: 2}, engine: &engine.Engine{Name: "docker"}, timeouts: timeouts,
-		workspace: workspace.Workspace{Root: t.TempDir()},
-		note:      func(format string, args ...any) { f.notes = append(f.notes, fmt.Sprintf(format, args...)) },
-	}
-	f.g.Expect(os.MkdirAll(f.workspace.Run("r1"), 0o755)).To(Succeed())
-	return f
-}
-
-func (f *fake) write(path, content string) {
-	path = filepath.Join(f.dir, path)
-	f.g.Expect(os.MkdirAll(filepath.Dir(path), 0o755)).To(Succeed())
-	f.g.Expect(os.WriteFile(path, []byte(content+"\n"), 0o644)).To(Succeed())
-}
-
-func (f *fake) read(path string) string {
-	raw, err := os.ReadFile(filepath.Join(f.dir, path))
+func (f *fake) restore(nodes ...cluster.Node) []cluster.DiskReturn {
+	returns, err := f.Restore(f.t.Context(), nodes...)
 	f.g.Expect(err).NotTo(HaveOccurred())
-	return strings.TrimSpace(string(raw))
+	return returns
 }
-
-// of reads one file of every node, in order.
-func (f *fake) of(file string) []string {
-	var all []string
-	for _, node := range f.all() {
-		all = append(all, f.read(filepath.Join("nodes", node.Name, file)))
-	}
-	return all
-}
-
-func (f *fake) all() []cluster.Node {
-	return []cluster.Node{{Name: "blackout-r1-control-plane"}, {Name: "blackout-r1-worker"}, {Name: "blackout-r1-worker2"}}
-}
-
-// did lists the commands that change something, without the nodes' common name.
-func (f *fake) did() []string {
-	var lines []string
-	for line := range strings.Lines(f.read("log") + "\n") {
-		line = strings.TrimSpace(strings.ReplaceAll(line, "blackout-r1-", ""))
-		if !strings.HasPrefix(line, "inspect") && !strings.HasPrefix(line, "ps ") && !strings.HasPrefix(line, "network inspect") {
-			lines = append(lines, line)
-		}
-	}
-	return lines
-}
-
-func three[T any](v T) []T { return []T{v, v, v} }
 
 func TestCutAndRestore(t *testing.T) {
 	f := newFake(t, fixedLabel)
 	began := time.Now()
-	f.g.Expect(f.Cut(t.Context(), f.all()...)).To(Succeed())
-	f.g.Expect(f.did()).To(Equal([]string{
-		"update --restart=no control-plane worker worker2", "pause control-plane worker worker2", "kill control-plane worker worker2",
-	}), "all in one call each")
+	cutting, err := f.Cut(t.Context(), scenario.Keep, f.all()...)
+	f.g.Expect(err).NotTo(HaveOccurred())
+	f.g.Expect(cutting.Evidence).To(HavePrefix("paused by the engine, since the control group of node blackout-r1-control-plane is not seen"))
+	did := f.did()
+	f.g.Expect(did[0]).To(Equal("update --restart=no control-plane worker worker2"))
+	f.g.Expect(did[1:4]).To(ConsistOf("pause control-plane", "pause worker", "pause worker2"), "one client each, at the same time")
+	f.g.Expect(did[4:]).To(ConsistOf("kill control-plane", "kill worker", "kill worker2"))
 	f.g.Expect(f.of("status")).To(Equal(three(statusExited)))
 	f.g.Expect(f.notes).To(ConsistOf(ContainSubstring("are not ours to kill")))
 	powers, err := f.Power(t.Context(), f.all()...)
@@ -170,14 +49,16 @@ func TestCutAndRestore(t *testing.T) {
 
 	f.g.Expect(os.Remove(filepath.Join(f.dir, "log"))).To(Succeed())
 	restored := time.Now()
-	f.g.Expect(f.Restore(t.Context(), f.all()[2], f.all()[0])).To(Succeed())
-	f.g.Expect(f.did()).To(Equal([]string{
-		"network disconnect blackout-r1 worker2", "network connect --ip 172.30.0.4 blackout-r1 worker2",
-		"network disconnect blackout-r1 control-plane", "network connect --ip 172.30.0.2 blackout-r1 control-plane",
-		"start worker2 control-plane", "update --restart=on-failure:1 worker2", "update --restart=on-failure:1 control-plane",
-	}), "in the given order")
+	f.g.Expect(f.restore(f.all()[2], f.all()[0])).To(BeEmpty(), "no disks")
+	did = f.did()
+	f.g.Expect(did[:4]).To(Equal([]string{
+		"network disconnect blackout-r1 worker2", "network disconnect blackout-r1 control-plane",
+		"network connect --ip 172.30.0.4 blackout-r1 worker2", "network connect --ip 172.30.0.2 blackout-r1 control-plane",
+	}), "none has an address before the first gets one")
+	f.g.Expect(did[4:6]).To(ConsistOf("start worker2", "start control-plane"))
+	f.g.Expect(did[6:]).To(Equal([]string{"update --restart=on-failure:1 worker2", "update --restart=on-failure:1 control-plane"}))
 	f.g.Expect(f.journal()).To(BeAnExistingFile(), "one node is still dead")
-	f.g.Expect(f.Restore(t.Context(), f.all()[1])).To(Succeed())
+	f.restore(f.all()[1])
 	f.g.Expect(f.journal()).NotTo(BeAnExistingFile())
 	f.g.Expect(f.of("ip")).To(Equal([]string{"172.30.0.2", "172.30.0.3", "172.30.0.4"}))
 	f.g.Expect(f.of("policy")).To(Equal(three(kindRestart)))
@@ -187,32 +68,83 @@ func TestCutAndRestore(t *testing.T) {
 		f.g.Expect(power.On).To(BeTrue())
 		f.g.Expect(power.Since).To(BeTemporally(">=", restored))
 	}
+	_, err = f.Restore(t.Context(), f.all()[1])
+	f.g.Expect(err).To(MatchError(ContainSubstring("node blackout-r1-worker has it")))
 }
 
 func TestRestoreLeavesAddressesToAnEngineThatChoseTheSubnet(t *testing.T) {
 	f := newFake(t, "")
-	f.g.Expect(f.Cut(t.Context(), f.all()...)).To(Succeed())
-	f.g.Expect(f.Restore(t.Context(), f.all()...)).To(Succeed())
+	f.g.Expect(f.cutAll()).To(Succeed())
+	f.restore(f.all()[0])
 	f.g.Expect(f.did()).NotTo(ContainElement(HavePrefix("network")))
-	f.g.Expect(f.of("status")).To(Equal(three(statusRunning)))
+	f.g.Expect(f.of("status")).To(Equal([]string{statusRunning, statusExited, statusExited}))
+}
+
+// Nodes take each other's addresses, in groups, and an outage later their own.
+func TestRestoreWithOtherAddresses(t *testing.T) {
+	f := newFake(t, fixedLabel)
+	for _, addresses := range [][]string{{"172.30.0.3", "172.30.0.4", "172.30.0.2"}, {"172.30.0.2", "172.30.0.3", "172.30.0.4"}} {
+		f.g.Expect(f.cutAll()).To(Succeed())
+		nodes := f.all()
+		for i := range nodes {
+			nodes[i].Address = addresses[i]
+		}
+		f.restore(nodes[1])
+		f.restore(nodes[2], nodes[0])
+		f.g.Expect(f.of("ip")).To(Equal(addresses))
+		f.g.Expect(f.journal()).NotTo(BeAnExistingFile())
+	}
+}
+
+// What was given to one node is not what the journal gives another.
+func TestRepowerAfterHalfOfTheAddressesWereShuffled(t *testing.T) {
+	for name, spoil := range map[string]func(*fake){
+		"journal":    func(*fake) {},
+		"no journal": func(f *fake) { f.g.Expect(os.Remove(f.journal())).To(Succeed()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFake(t, fixedLabel)
+			f.g.Expect(f.cutAll()).To(Succeed())
+			f.restore(f.all()...) // all ask for their own now
+			f.g.Expect(f.cutAll()).To(Succeed())
+			taker := f.all()[1]
+			taker.Address = "172.30.0.2"
+			f.restore(taker)
+			spoil(f)
+			f.g.Expect(f.Repower(t.Context())).To(Succeed())
+			want := []string{"172.30.0.3", "172.30.0.2", "172.30.0.4"}
+			if name == "no journal" {
+				want[0] = "172.30.0.90" // what the engine gives
+			}
+			f.g.Expect(f.of("ip")).To(Equal(want))
+		})
+	}
 }
 
 func TestCutRefuses(t *testing.T) {
 	worker := filepath.Join("nodes", "blackout-r1-worker")
 	for name, test := range map[string]struct {
-		spoil func(*fake)
-		says  string
+		unsynced scenario.UnsyncedWrites
+		spoil    func(*fake)
+		says     string
 	}{
-		"another cluster's": {func(f *fake) { f.write(worker+"/cluster", "blackout-r2") }, "is no node of cluster blackout-r1: nothing was done"},
-		"dead already":      {func(f *fake) { f.write(worker+"/status", statusExited) }, "node blackout-r1-worker is exited; repower"},
-		"cannot freeze":     {func(f *fake) { f.write("fail-pause", "1") }, "freeze the nodes: docker pause"},
-		"no journal":        {func(f *fake) { f.workspace.Root = "/proc/none" }, "write the journal"},
-		"undead":            {func(f *fake) { f.write(worker+"/undead", "") }, "node blackout-r1-worker is running with process 200"},
+		"another cluster's": {scenario.Keep, func(f *fake) { f.write(worker+"/cluster", "blackout-r2") }, "is no node of cluster blackout-r1: nothing was done"},
+		"dead already":      {scenario.Keep, func(f *fake) { f.write(worker+"/status", statusExited) }, "node blackout-r1-worker is exited with exit code 137; repower"},
+		"cannot freeze":     {scenario.Keep, func(f *fake) { f.write("fail-pause", "3") }, "freeze node blackout-r1-control-plane: docker pause"},
+		"no journal":        {scenario.Keep, func(f *fake) { f.workspace.Root = "/proc/none" }, "write the journal"},
+		"undead":            {scenario.Keep, func(f *fake) { f.write(worker+"/undead", "") }, "node blackout-r1-worker is running with process 200"},
+		"no disks":          {scenario.Drop, func(*fake) {}, "node blackout-r1-control-plane has no disk of its own"},
+		"no word":           {"", func(*fake) {}, `"" says nothing of unsynced writes`},
+		"not mounted": {scenario.Keep, func(f *fake) {
+			f.giveDisks()
+			f.g.Expect(f.everyDisk()[2].Unmount(f.t.Context())).To(Succeed())
+		}, "the disk longhorn of node blackout-r1-worker is unmounted; repower"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFake(t, "")
 			test.spoil(f)
-			f.g.Expect(f.Cut(t.Context(), f.all()...)).To(MatchError(ContainSubstring(test.says)))
+			_, err := f.Cut(t.Context(), test.unsynced, f.all()...)
+			f.g.Expect(err).To(MatchError(ContainSubstring(test.says)))
 			if name != "undead" {
 				f.g.Expect(f.of("status")).NotTo(ContainElement(statusPaused))
 				f.g.Expect(f.read("log")).NotTo(ContainSubstring("\nkill"))
@@ -220,100 +152,75 @@ func TestCutRefuses(t *testing.T) {
 		})
 	}
 	f := newFake(t, "")
-	f.g.Expect(f.Cut(t.Context())).To(MatchError(ContainSubstring("no nodes are given")))
-	f.g.Expect(f.Restore(t.Context())).To(MatchError(ContainSubstring("no nodes are given")))
+	_, err := f.Cut(t.Context(), scenario.Keep)
+	f.g.Expect(err).To(MatchError(ContainSubstring("no nodes are given")))
+	_, err = f.Restore(t.Context())
+	f.g.Expect(err).To(MatchError(ContainSubstring("no nodes are given")))
 }
 
-func TestRepowerMendsWhateverWasInterrupted(t *testing.T) {
-	for name, half := range map[string]func(*fake){
-		"nothing":             func(*fake) {},
-		"policies changed":    func(f *fake) { f.write("fail-pause", "1") },
-		"frozen":              func(f *fake) { f.write("fail-kill", "1") },
-		"dead":                func(*fake) {},
-		"start fails, once":   func(f *fake) { f.write("fail-start", "1") },
-		"unpause fails, once": func(f *fake) { f.write("fail-kill", "1"); f.write("fail-unpause", "1") },
-		"journal lost":        func(*fake) {},
-	} {
-		t.Run(name, func(t *testing.T) {
-			f := newFake(t, fixedLabel)
-			half(f)
-			if name != "nothing" {
-				_ = f.Cut(t.Context(), f.all()...)
-				f.g.Expect(f.of("policy")).To(Equal(three(noRestart)), "the cut has begun")
-			}
-			if name == "journal lost" {
-				f.g.Expect(os.Remove(f.journal())).To(Succeed())
-			}
-			another := *f.Provider // knows nothing of the cut
-			for range 2 {
-				f.g.Expect(another.Repower(t.Context())).To(Succeed())
-				f.g.Expect(f.of("status")).To(Equal(three(statusRunning)))
-				f.g.Expect(f.of("policy")).To(Equal(three(kindRestart)))
-				f.g.Expect(f.journal()).NotTo(BeAnExistingFile())
-			}
-			if name != "journal lost" {
-				f.g.Expect(f.of("ip")).To(Equal([]string{"172.30.0.2", "172.30.0.3", "172.30.0.4"}))
-			}
-		})
+var processes = map[int]int{100: 0, 101: 0, 200: 1, 201: 1, 202: 1, 300: 2, 400: 7}
+
+func TestCutDropsWhatIsNotSynced(t *testing.T) {
+	f := newFake(t, fixedLabel)
+	f.giveDisks()
+	s := f.see(processes, v1)
+	began := time.Now()
+	cutting, err := f.Cut(t.Context(), scenario.Drop, f.all()...)
+	f.g.Expect(err).NotTo(HaveOccurred())
+	f.g.Expect(cutting.Evidence).To(Equal(
+		"frozen through their control groups, 4 file systems shut down without a flush, killed, no process left, 4 file systems unmounted"))
+	f.g.Expect(cutting.Stopped).To(HaveLen(3))
+	for _, at := range cutting.Stopped {
+		f.g.Expect(at).To(And(BeTemporally(">=", began), BeTemporally("<", time.Now())))
 	}
+	f.g.Expect(cutting.Skew).To(And(BeNumerically(">", 0), BeNumerically("<", time.Second)))
+	did := f.did()
+	f.g.Expect(did[0]).To(HavePrefix("update --restart=no"))
+	f.g.Expect(did[1:5]).To(ConsistOf(
+		"disk shutdown control-plane/etcd", "disk shutdown control-plane/longhorn", "disk shutdown worker/longhorn", "disk shutdown worker2/longhorn"))
+	f.g.Expect(did[5:8]).To(ConsistOf("SIGKILL 100", "SIGKILL 200", "SIGKILL 300"), "each node's first process first")
+	f.g.Expect(did[8:11]).To(ConsistOf("SIGKILL 101", "SIGKILL 201", "SIGKILL 202"))
+	f.g.Expect(did[11:14]).To(ConsistOf("kill control-plane", "kill worker", "kill worker2"))
+	f.g.Expect(did[14:]).To(HaveLen(4))
+	f.g.Expect(did[14:]).To(HaveEach(HavePrefix("disk unmount ")))
+	f.g.Expect(s.killed).NotTo(ContainElement(400), "and none of another container")
+	f.g.Expect(f.freezers()).To(Equal(three("THAWED")), "what is killed dies only then")
+	f.g.Expect(f.notes).To(BeEmpty())
+
+	f.g.Expect(f.restore(f.all()[2], f.all()[0])).To(Equal([]cluster.DiskReturn{
+		{Node: "blackout-r1-worker2", Path: "/var/lib/longhorn", Filesystem: scenario.Ext4, Replayed: true, Outcome: "replayed"},
+		{Node: "blackout-r1-control-plane", Path: "/var/lib/etcd", Filesystem: scenario.Ext4, Replayed: true, Outcome: "replayed"},
+		{Node: "blackout-r1-control-plane", Path: "/var/lib/longhorn", Filesystem: scenario.Ext4, Replayed: true, Outcome: "replayed"},
+	}))
+	f.g.Expect(f.disks()).To(Equal([]string{wellMounted, wellMounted, noMount, wellMounted}))
 }
 
-func TestRepowerGivesUp(t *testing.T) {
-	f := newFake(t, "")
-	f.g.Expect(f.Cut(t.Context(), f.all()...)).To(Succeed())
-	f.write("fail-start", "100000")
-	ctx, stop := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer stop()
-	f.g.Expect(f.Repower(ctx)).To(MatchError(And(ContainSubstring("cannot start"), ContainSubstring("destroy the cluster"))))
-	f.g.Expect(f.journal()).To(BeAnExistingFile(), "for the next try")
-	f.g.Expect(os.RemoveAll(filepath.Join(f.dir, "nodes"))).To(Succeed())
-	f.g.Expect(os.Mkdir(filepath.Join(f.dir, "nodes"), 0o755)).To(Succeed())
-	f.g.Expect(f.Repower(t.Context())).To(Succeed(), "a cluster that is gone has nothing to repower")
-}
-
-// see puts processes of nodes, by their numbers, into a /proc of our own and
-// returns what is killed.
-func (f *fake) see(processes map[int]int, answer error) *[]int {
-	root := f.t.TempDir()
-	for pid, node := range processes {
-		dir := filepath.Join(root, strconv.Itoa(pid))
-		f.g.Expect(os.Mkdir(dir, 0o755)).To(Succeed())
-		group := fmt.Sprintf("6:freezer:/docker/%s/kubelet/pod%d\n0::/\n", strings.Repeat(strconv.Itoa(node), idLength), pid)
-		f.g.Expect(os.WriteFile(filepath.Join(dir, "cgroup"), []byte(group), 0o644)).To(Succeed())
-	}
-	killed := &[]int{}
-	oldRoot, oldKill := procRoot, kill
-	f.t.Cleanup(func() { procRoot, kill = oldRoot, oldKill })
-	procRoot = root
-	kill = func(pid int, signal syscall.Signal) error {
-		f.g.Expect(signal).To(Equal(syscall.SIGKILL))
-		f.g.Expect(f.read("log")).To(ContainSubstring("pause "), "frozen first")
-		f.g.Expect(f.read("log")).NotTo(ContainSubstring("\nkill "))
-		*killed = append(*killed, pid)
-		return answer
-	}
-	return killed
+func TestCutKeepsWhatIsNotSynced(t *testing.T) {
+	f := newFake(t, fixedLabel)
+	f.giveDisks()
+	f.see(processes, v2)
+	f.g.Expect(f.cutAll()).To(Succeed())
+	f.g.Expect(f.disks()).To(Equal([]string{noMount, noMount, noMount, noMount}))
+	f.g.Expect(f.read("log")).NotTo(ContainSubstring("shutdown"))
 }
 
 func TestCutDoomsEveryProcess(t *testing.T) {
-	processes := map[int]int{100: 0, 101: 0, 200: 1, 201: 1, 202: 1, 300: 2, 400: 7}
 	f := newFake(t, "")
-	f.write("fail-pause", "1") // it can do without
-	killed := f.see(processes, nil)
-	f.g.Expect(f.Cut(t.Context(), f.all()...)).To(Succeed())
-	f.g.Expect((*killed)[:3]).To(ConsistOf(100, 200, 300), "each node's first process first")
-	slices.Sort(*killed)
-	f.g.Expect(*killed).To(Equal([]int{100, 101, 200, 201, 202, 300}), "and none of another container")
-	f.g.Expect(f.notes).To(ConsistOf(ContainSubstring("could not be frozen")))
+	f.write("fail-pause", "3") // it can do without
+	s := f.see(processes, "")
+	f.g.Expect(f.cutAll()).To(Succeed())
+	slices.Sort(s.killed)
+	f.g.Expect(s.killed).To(Equal([]int{100, 101, 200, 201, 202, 300}))
+	f.g.Expect(f.notes).To(ConsistOf(ContainSubstring("not all nodes could be frozen")))
 
 	f = newFake(t, "")
-	f.see(processes, syscall.EPERM)
-	f.g.Expect(f.Cut(t.Context(), f.all()...)).To(Succeed())
+	f.see(processes, "").answer = syscall.EPERM
+	f.g.Expect(f.cutAll()).To(MatchError(ContainSubstring("has 2 processes yet")), "it is seen that they do not die")
 	f.g.Expect(f.notes).To(ConsistOf(ContainSubstring("not ours to kill")))
 
 	f = newFake(t, "")
-	delete(processes, 300)
-	killed = f.see(processes, nil)
-	f.g.Expect(f.Cut(t.Context(), f.all()...)).To(Succeed())
-	f.g.Expect(*killed).To(BeEmpty(), "all nodes or none: else some die earlier than others")
+	some := map[int]int{100: 0, 200: 1}
+	s = f.see(some, "")
+	f.g.Expect(f.cutAll()).NotTo(Succeed())
+	f.g.Expect(s.killed).To(BeEmpty(), "all nodes or none: else some die earlier than others")
 }

@@ -1,0 +1,202 @@
+package kind
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
+)
+
+// cgroupRoot is replaced in tests.
+var cgroupRoot = "/sys/fs/cgroup"
+
+// freezePoll is between two looks at a freezer: short beside a cut's skew.
+const freezePoll = 200 * time.Microsecond
+
+// freezer of a container's control group. The processes of its pods are in groups
+// below and freeze with it.
+type freezer struct {
+	order      string // file that takes the order
+	stop, thaw string // the orders
+	state      string // file that tells
+	frozen     string // line of it that says that all stand still
+}
+
+// findFreezer knows a container's freezer by the /proc/PID/cgroup of any of its
+// processes. It is the group that the engine made: processes may be in groups
+// below. It is nil where this process does not see it, or where the process of
+// that file is not in it.
+func findFreezer(groups, id string) *freezer {
+	for line := range strings.Lines(groups) {
+		const parts = 3 // number:controllers:path, see cgroups(7)
+		fields := strings.SplitN(strings.TrimSpace(line), ":", parts)
+		if len(fields) != parts {
+			continue
+		}
+		before, after, ours := strings.Cut(fields[2], id)
+		if !ours {
+			continue
+		}
+		rest, _, _ := strings.Cut(after, "/") // ".scope"
+		path := before + id + rest
+		var f freezer
+		switch {
+		case slices.Contains(strings.Split(fields[1], ","), "freezer"):
+			state := filepath.Join(cgroupRoot, "freezer", path, "freezer.state")
+			f = freezer{order: state, stop: "FROZEN", thaw: "THAWED", state: state, frozen: "FROZEN"}
+		case fields[1] == "":
+			dir := filepath.Join(cgroupRoot, path)
+			f = freezer{order: filepath.Join(dir, "cgroup.freeze"), stop: "1", thaw: "0", state: filepath.Join(dir, "cgroup.events"), frozen: "frozen 1"}
+		default:
+			continue
+		}
+		if _, err := os.Stat(f.order); err == nil {
+			return &f
+		}
+	}
+	return nil
+}
+
+func (f freezer) give(order string) error {
+	file, err := os.OpenFile(f.order, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteString(order)
+	return errors.Join(err, file.Close())
+}
+
+// still tells whether every process in it stands still.
+func (f freezer) still() (bool, error) {
+	raw, err := os.ReadFile(f.state)
+	if err != nil {
+		return false, err
+	}
+	return slices.Contains(strings.Split(strings.TrimSpace(string(raw)), "\n"), f.frozen), nil
+}
+
+// await returns when every process was seen to stand still. The order is given
+// again at each look: the kernel can miss what is just being born, see runc's
+// libcontainer/cgroups/fs/freezer.go.
+func (f freezer) await(ctx context.Context) (at time.Time, err error) {
+	err = wait.PollUntilContextCancel(ctx, freezePoll, true, func(context.Context) (bool, error) {
+		if err := f.give(f.stop); err != nil {
+			return false, err
+		}
+		still, err := f.still()
+		at = time.Now()
+		return still, err
+	})
+	return at, err
+}
+
+// freezing is how nodes were frozen.
+type freezing struct {
+	stopped  map[string]time.Time // by node, when it was seen to stand still
+	byEngine bool
+	doomed   bool // killed too, all of them
+	how      string
+}
+
+// freeze makes all nodes stand still together: through their freezers where this
+// process may, else the engine has to, which takes longer.
+func (p *Provider) freeze(ctx context.Context, nodes []container) (freezing, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, p.timeouts.Freeze, fmt.Errorf("not all stood still within %s", p.timeouts.Freeze))
+	defer cancel()
+	freezers, why, err := freezersOf(nodes)
+	if err != nil {
+		return freezing{}, err
+	}
+	f := freezing{stopped: map[string]time.Time{}, byEngine: why != "", how: "frozen through their control groups"}
+	stop := func(i int) (time.Time, error) { return freezers[i].await(ctx) }
+	if f.byEngine {
+		f.how = "paused by the engine, since " + why
+		stop = func(i int) (time.Time, error) {
+			_, err := p.engine.Run(ctx, "pause", nodes[i].Name)
+			return time.Now(), err
+		}
+	}
+	at, order := make([]time.Time, len(nodes)), make([]int, len(nodes))
+	for i := range order {
+		order[i] = i
+	}
+	err = each(order, func(i int) (err error) {
+		if at[i], err = stop(i); err != nil {
+			if cause := context.Cause(ctx); cause != nil {
+				err = cause
+			}
+			return fmt.Errorf("freeze node %s: %w", nodes[i].Name, err)
+		}
+		return nil
+	})
+	for i, c := range nodes {
+		f.stopped[c.Name] = at[i]
+	}
+	return f, err
+}
+
+// freezersOf finds every node's freezer, or says why it may not be used.
+func freezersOf(nodes []container) (freezers []*freezer, why string, err error) {
+	byNode, err := membersOf(nodes)
+	if err != nil {
+		return nil, "", err
+	}
+	for i, c := range nodes {
+		f := byNode[i].freezer
+		switch {
+		case f == nil:
+			return nil, "the control group of node " + c.Name + " is not seen", nil
+		case byNode[i].outside > 0:
+			return nil, fmt.Sprintf("%d processes of node %s are outside of its control group", byNode[i].outside, c.Name), nil
+		}
+		// Opening it does nothing yet.
+		file, err := os.OpenFile(f.order, os.O_WRONLY, 0)
+		if err != nil {
+			return nil, err.Error(), nil //nolint:nilerr // then the engine has to
+		}
+		_ = file.Close()
+		freezers = append(freezers, f)
+	}
+	return freezers, "", nil
+}
+
+// thaw lets the processes of these nodes go on, if they were stopped: in the
+// older control groups what is killed dies only then. What the engine paused the
+// engine must resume.
+func thaw(nodes []container) error {
+	byNode, err := membersOf(nodes)
+	if err != nil {
+		return err
+	}
+	for i, c := range nodes {
+		if byNode[i].freezer == nil || c.State.Status == statusPaused {
+			continue
+		}
+		// Its group may have gone with it meanwhile.
+		err := byNode[i].freezer.give(byNode[i].freezer.thaw)
+		if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, syscall.ENODEV) {
+			return fmt.Errorf("thaw node %s: %w", c.Name, err)
+		}
+	}
+	return nil
+}
+
+// stopped tells whether the order to stop was given to these processes and not
+// taken back.
+func (m members) stopped() (bool, error) {
+	if m.freezer == nil {
+		return false, nil
+	}
+	raw, err := os.ReadFile(m.freezer.order)
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ENODEV) {
+		return false, nil // gone meanwhile
+	}
+	return err == nil && strings.TrimSpace(string(raw)) != m.freezer.thaw, err
+}
