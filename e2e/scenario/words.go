@@ -111,13 +111,14 @@ const (
 	Trend        BoundKind = "trend"        // the slope a minute is at most max
 	Drain        BoundKind = "drain"        // at most max backups wait, within a time of the restore
 	Settle       BoundKind = "settle"       // at most max from within a time of the restore on
+	Recovered    BoundKind = "recovered"    // every step of the recovery within a time of the beginning of the last restore
 	Restarts     BoundKind = "restarts"     // at most max restarts and OOM kills
 	Conservation BoundKind = "conservation" // every submitted backup is in some state
 	Orphans      BoundKind = "orphans"      // at most max objects are left without an owner
 )
 
 func (BoundKind) words() []string {
-	return texts(Ceiling, Growth, Trend, Drain, Settle, Restarts, Conservation, Orphans)
+	return texts(Ceiling, Growth, Trend, Drain, Settle, Recovered, Restarts, Conservation, Orphans)
 }
 
 func texts[T ~string](values ...T) []string {
