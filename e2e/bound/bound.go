@@ -97,6 +97,7 @@ var kinds = map[scenario.BoundKind]func(check) Result{
 	scenario.Trend:        check.trend,
 	scenario.Drain:        check.drain,
 	scenario.Settle:       check.settle,
+	scenario.Recovered:    check.recovered,
 	scenario.Restarts:     check.restarts,
 	scenario.Conservation: check.conservation,
 	scenario.Orphans:      check.orphans,

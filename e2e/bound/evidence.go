@@ -57,7 +57,7 @@ func (c check) phaseDoubt(names []history.PhaseName) string {
 
 // seriesDoubt says why the samples of the bound's series in these phases cannot
 // carry a pass: every place at which the subject was ever seen must have been
-// watched well enough.
+// watched well enough, but those on nodes that never got their power back.
 func (c check) seriesDoubt(names []history.PhaseName, least int) string {
 	if why := c.phaseDoubt(names); why != "" {
 		return why
@@ -66,9 +66,11 @@ func (c check) seriesDoubt(names []history.PhaseName, least int) string {
 	if len(tracks) == 0 {
 		return c.silent(names)
 	}
-	longest := map[place]int{}
+	longest, absent := map[place]int{}, c.run.Absent()
 	for _, t := range c.run.Tracks(c.bound.Series, c.bound.Subject) {
-		if p := placeOf(t); c.watched == nil || c.watched(p) {
+		if p := placeOf(t); absent[p.Node] {
+			continue
+		} else if c.watched == nil || c.watched(p) {
 			longest[p] = 0
 		}
 	}

@@ -151,9 +151,12 @@ func (c check) settle() Result {
 	}
 	deadline, end := restored.Add(c.bound.Within.Duration), c.end()
 	var tail []history.Track
-	places := map[place][]time.Time{}
+	places, absent := map[place][]time.Time{}, c.run.Absent()
 	for _, t := range c.run.Tracks(c.bound.Series, c.bound.Subject) {
 		p := placeOf(t)
+		if absent[p.Node] {
+			continue
+		}
 		if places[p] == nil {
 			places[p] = []time.Time{}
 		}

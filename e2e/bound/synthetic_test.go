@@ -47,6 +47,7 @@ type synthetic struct {
 	every       int
 	dark        [2]int // seconds in which pprof does not answer
 	noGap       bool   // and says nothing about it
+	milestones  []history.Event
 }
 
 func healthy(name string) *synthetic {
@@ -116,6 +117,7 @@ func (s *synthetic) run() history.Run {
 		run.Events = append(run.Events, history.Event{Time: second(cutAt), Kind: history.Cut, Subject: n},
 			history.Event{Time: second(restoreAt), Kind: history.Restored, Subject: n})
 	}
+	run.Events = append(run.Events, s.milestones...)
 	dark := s.dark[1] > s.dark[0]
 	if dark && !s.noGap {
 		run.Gaps = append(run.Gaps, history.Gap{From: second(s.dark[0]), To: second(s.dark[1]), Probe: "pprof",

@@ -98,12 +98,12 @@ const (
 	Restored       EventKind = "restored"       // node has power again
 	Back           EventKind = "back"           // node verified back
 	Milestone      EventKind = "milestone"      // subject: a step of the recovery; fields: evidence
-	NotRecovered   EventKind = "not-recovered"  // a step of the recovery was not reached; fields: error
+	NotRecovered   EventKind = "not-recovered"  // a step of the recovery was not reached, before the next cut or at all; fields: error
 	ProfileSaved   EventKind = "profile"        // fields: file, kind, phase; subject: pod
 	BackupMessage  EventKind = "backup-message" // fields: message, count
 	Infrastructure EventKind = "infrastructure" // the harness or its machine failed; fields: error
 
-	CutDone        EventKind = "cut-done"        // all nodes of an outage have stopped; fields: skew, unsynced, evidence
+	CutDone        EventKind = "cut-done"        // all nodes of an outage have stopped; fields: skew, unsynced, evidence, absent (nodes that get no power back)
 	DiskReturned   EventKind = "disk-returned"   // subject: node; fields: path, filesystem, replayed, outcome
 	LedgerChecked  EventKind = "ledger-checked"  // acknowledged API writes were looked for; fields: acknowledged, lost, first
 	ContentWritten EventKind = "content-written" // subject: volume; fields: bytes, blocks, seed

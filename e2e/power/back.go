@@ -2,12 +2,16 @@ package power
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/wait"
 
+	"blackout/e2e/cluster"
 	"blackout/e2e/history"
+	"blackout/e2e/scenario"
 )
 
 // API is the API server as it is seen from outside of the cluster. Each call
@@ -53,37 +57,76 @@ func (n NodeStatus) evidence() string {
 
 func clock(t time.Time) string { return t.UTC().Format("15:04:05.000") }
 
-// awaitBack returns once every node runs since the restore, the API server
-// answers and every node is Ready by a report that is newer than the restore.
+// awaitBack returns once every node that was given power runs since the restore,
+// the API server answers and every node that has power is Ready by a report that
+// is newer than the restore.
 func (x *execution) awaitBack(ctx context.Context) error {
-	seen := map[string]bool{}
-	missing := "nothing was seen yet"
-	err := wait.PollUntilContextTimeout(ctx, x.Timeouts.Poll, x.Timeouts.NodesReady, true, func(ctx context.Context) (bool, error) {
-		now, err := x.backMissing(ctx, seen)
+	missing, err := x.watchBack(ctx, x.Timeouts.NodesReady)
+	if err != nil {
+		return fmt.Errorf("wait for %s to be back: %w: %s; see the nodes' logs or raise Timeouts.NodesReady", names(x.returning()), err, missing)
+	}
+	return nil
+}
+
+// errNextCut ends the wait for nodes that are cut again.
+var errNextCut = errors.New("the next cut is due")
+
+// untilNext returns when the next cut is due. One that is counted from the restore
+// may come before the nodes are back: which were not is recorded.
+func (x *execution) untilNext(ctx context.Context, plan Plan) error {
+	if plan.Next != scenario.AfterRestore {
+		if err := x.awaitBack(ctx); err != nil {
+			return err
+		}
+		if err := scenario.Pass(ctx, plan.Between); err != nil {
+			return fmt.Errorf("wait for the next outage: %w", err)
+		}
+		return nil
+	}
+	watch, stop := context.WithDeadlineCause(ctx, x.done.Restored.Add(plan.Between), errNextCut)
+	defer stop()
+	missing, err := x.watchBack(watch, plan.Between+x.Timeouts.Poll) // the deadline is earlier
+	switch {
+	case err == nil:
+		<-watch.Done()
+	case ctx.Err() == nil && errors.Is(err, errNextCut):
+		step := history.StepNodes
+		if x.done.API.IsZero() {
+			step = history.StepAPI
+		}
+		return x.event(time.Now(), history.NotRecovered, step, map[string]string{FieldError: "cut again before all were back: " + missing})
+	case ctx.Err() == nil:
+		return fmt.Errorf("wait for the next outage: %w", err)
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("wait for the next outage: %w", context.Cause(ctx))
+	}
+	return nil
+}
+
+// watchBack looks until nothing is missing.
+func (x *execution) watchBack(ctx context.Context, limit time.Duration) (missing string, err error) {
+	missing = "nothing was seen yet"
+	err = wait.PollUntilContextTimeout(ctx, x.Timeouts.Poll, limit, true, func(ctx context.Context) (bool, error) {
+		now, err := x.backMissing(ctx)
 		if ctx.Err() == nil { // else the look was cut off, and the one before says more
 			missing = now
 		}
 		return now == "", err
 	})
-	if err != nil {
-		if ctx.Err() != nil {
-			err = context.Cause(ctx)
-		}
-		return fmt.Errorf("wait for %s to be back: %w: %s; see the nodes' logs or raise Timeouts.NodesReady", names(x.outage.Cut), err, missing)
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
 	}
-	return nil
+	return missing, err
 }
 
+// returning are the cut nodes that get their power back.
+func (x *execution) returning() []cluster.Node { return slices.Concat(x.outage.Return...) }
+
 // backMissing is one look. An error ends the wait, what is missing does not.
-func (x *execution) backMissing(ctx context.Context, seen map[string]bool) (missing string, err error) {
-	powers, err := x.Switch.Power(ctx, x.outage.Cut...)
-	if err != nil {
-		return err.Error(), nil //nolint:nilerr // the engine is busy after a blackout
-	}
-	for _, power := range powers {
-		if !power.On || !power.Since.After(x.restored[power.Node]) {
-			return fmt.Sprintf("node %s has no power since the restore (%s)", power.Node, power.Evidence), nil
-		}
+func (x *execution) backMissing(ctx context.Context) (missing string, err error) {
+	if missing, err := x.powerMissing(ctx); missing != "" || err != nil {
+		return missing, err
 	}
 	if x.done.API.IsZero() {
 		if err := x.API.Ready(ctx); err != nil {
@@ -98,43 +141,76 @@ func (x *execution) backMissing(ctx context.Context, seen map[string]bool) (miss
 	if err != nil {
 		return "the API server does not list the nodes: " + err.Error(), nil //nolint:nilerr // it may yet
 	}
-	first, err := x.nodesMissing(statuses, seen)
+	first, err := x.nodesMissing(statuses)
 	if err != nil || first != "" {
 		return first, err
 	}
 	x.done.Back = time.Now()
-	return "", x.milestone(history.StepNodes, x.done.Back, fmt.Sprintf("%d nodes Ready, each by a kubelet of after the restore", len(x.outage.Cut)))
+	return "", x.milestone(history.StepNodes, x.done.Back, fmt.Sprintf("%d nodes Ready, each by a kubelet of after the restore", len(x.returning())))
 }
 
-// nodesMissing records each cut node when it is first seen to be back.
-func (x *execution) nodesMissing(statuses []NodeStatus, seen map[string]bool) (first string, err error) {
+// powerMissing: one that is to have no power and has is an error.
+func (x *execution) powerMissing(ctx context.Context) (missing string, err error) {
+	powers, err := x.Switch.Power(ctx, x.outage.Cut...)
+	if err != nil {
+		return err.Error(), nil //nolint:nilerr // the engine is busy after a blackout
+	}
+	for _, power := range powers {
+		at, given := x.restored[power.Node]
+		switch {
+		case !given && power.On:
+			return "", fmt.Errorf("node %s has power although it is to get none (%s); see whether something starts it", power.Node, power.Evidence)
+		case given && (!power.On || !power.Since.After(at)):
+			return fmt.Sprintf("node %s has no power since the restore (%s)", power.Node, power.Evidence), nil
+		}
+	}
+	return "", nil
+}
+
+// nodesMissing records each node that was given power when it is first seen to be
+// back. Absent nodes are not waited for.
+func (x *execution) nodesMissing(statuses []NodeStatus) (first string, err error) {
 	byName := map[string]NodeStatus{}
 	for _, status := range statuses {
 		byName[status.Name] = status
 	}
+	before, planned := addresses(x.outage.Cut), addresses(x.returning())
 	for _, node := range x.all {
-		since, cut := x.restored[node.Name]
-		if !cut {
+		since, given := x.restored[node.Name]
+		if _, cut := before[node.Name]; cut && !given {
+			continue
+		} else if !cut {
 			since = x.done.Restored
 		}
 		status, known := byName[node.Name]
 		missing := "the API server does not know node " + node.Name
 		if known {
-			missing = status.missing(since, cut)
+			missing = status.missing(since, given)
+		}
+		if wanted := planned[node.Name]; missing == "" && wanted != before[node.Name] && status.Address != wanted {
+			missing = fmt.Sprintf("node %s is at %s, planned was %s", node.Name, status.Address, wanted)
 		}
 		switch {
 		case missing != "":
 			if first == "" {
 				first = missing
 			}
-		case cut && !seen[node.Name]:
-			seen[node.Name] = true
-			if err := x.back(node.Address, status); err != nil {
+		case given && !x.seen[node.Name]:
+			x.seen[node.Name] = true
+			if err := x.back(before[node.Name], status); err != nil {
 				return "", err
 			}
 		}
 	}
 	return first, nil
+}
+
+func addresses(nodes []cluster.Node) map[string]string {
+	byName := map[string]string{}
+	for _, node := range nodes {
+		byName[node.Name] = node.Address
+	}
+	return byName
 }
 
 func (x *execution) back(before string, status NodeStatus) error {

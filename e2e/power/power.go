@@ -23,18 +23,26 @@ type Sink interface {
 
 // Fields of the events.
 const (
-	FieldOutage   = "outage"   // its number in the plan, from 1
-	FieldEvidence = "evidence" // what was seen, in words
-	FieldElapsed  = "elapsed"  // since power began to return, a Go duration
-	FieldReason   = "reason"   // why, if not by the plan
-	FieldAddress  = "address"  // of a node that is back
-	FieldMoved    = "moved"    // the address that it had before, if another
+	FieldOutage     = "outage"   // its number in the plan, from 1
+	FieldEvidence   = "evidence" // what was seen, in words
+	FieldElapsed    = "elapsed"  // since power began to return, a Go duration
+	FieldReason     = "reason"   // why, if not by the plan
+	FieldAddress    = "address"  // of a node that is back
+	FieldMoved      = "moved"    // the address that it had before, if another
+	FieldSkew       = "skew"     // from the first node that stopped to the last, a Go duration
+	FieldUnsynced   = "unsynced" // what became of unsynced writes, the scenario's word
+	FieldAbsent     = "absent"   // nodes that get no power back, joined by commas
+	FieldPath       = "path"     // of a disk, in its node
+	FieldFilesystem = "filesystem"
+	FieldReplayed   = "replayed" // whether a disk's journal was replayed: true or false
+	FieldOutcome    = "outcome"  // what the check and the mount of a disk said
+	FieldError      = "error"    // what was not reached
 )
 
 const (
 	interrupted = "interrupted"
-	// precision of times in fields.
-	precision = time.Millisecond
+	// precision of times in fields, and of a skew.
+	precision, skewPrecision = time.Millisecond, time.Microsecond
 )
 
 // Executor carries plans out.
@@ -51,33 +59,45 @@ type Done struct {
 	Dead     time.Time // every node was verified to have no power
 	Restored time.Time // power began to return
 	Powered  time.Time // the last node was given power
-	API      time.Time // the API server answered
-	Back     time.Time // every node was verified to be back
+	API      time.Time // the API server answered; zero if the next cut came first
+	Back     time.Time // every node was verified to be back; zero likewise
+	// Skew is from the first node that stopped to the last, as the switch saw it.
+	Skew time.Duration
+	// Absent nodes got no power back: they have none now.
+	Absent []cluster.Node
 }
 
 // Execute cuts, verifies that the nodes are dead, waits, restores and verifies
-// that they are back, for every outage of the plan. Whatever goes wrong, and when
-// ctx ends, it gives power back to all nodes before it returns. The outages that
-// were finished come with the error.
+// that they are back, for every outage of the plan; what is not back when the
+// plan says to cut again is recorded. Whatever goes wrong, when ctx ends, and in a
+// panic, it gives power back to all nodes before it returns. The outages that were
+// finished come with the error.
 func (e Executor) Execute(ctx context.Context, plan Plan) (finished []Done, err error) {
+	over := false // not so in a panic
 	defer func() {
-		if err != nil {
+		if !over || err != nil {
 			err = errors.Join(err, e.repower(ctx, plan))
 		}
 	}()
 	for i, outage := range plan.Outages {
-		if i > 0 {
-			if err := scenario.Pass(ctx, plan.Between); err != nil {
-				return finished, fmt.Errorf("wait for outage %d: %w", i+1, err)
-			}
+		run := execution{
+			Executor: e, outage: outage, all: plan.Nodes, number: strconv.Itoa(i + 1),
+			restored: map[string]time.Time{}, seen: map[string]bool{},
 		}
-		run := execution{Executor: e, outage: outage, all: plan.Nodes, number: strconv.Itoa(i + 1), restored: map[string]time.Time{}}
-		if err := run.do(ctx); err != nil {
-			return finished, fmt.Errorf("outage %d of %d: %w", i+1, len(plan.Outages), err)
+		err = run.do(ctx)
+		if err == nil && i < len(plan.Outages)-1 {
+			err = run.untilNext(ctx, plan)
+		} else if err == nil {
+			err = run.awaitBack(ctx)
+		}
+		if err != nil {
+			err = fmt.Errorf("outage %d of %d: %w", i+1, len(plan.Outages), err)
+			break
 		}
 		finished = append(finished, run.done)
 	}
-	return finished, nil
+	over = true
+	return finished, err
 }
 
 // repower is for after a failure: its own context outlives the one that ended.
@@ -111,6 +131,7 @@ type execution struct {
 	number   string
 	done     Done
 	restored map[string]time.Time // by node, just before it was given power
+	seen     map[string]bool      // to be back, by node
 }
 
 func (x *execution) do(ctx context.Context) error {
@@ -123,34 +144,42 @@ func (x *execution) do(ctx context.Context) error {
 	if _, err := x.verifyDead(ctx); err != nil {
 		return fmt.Errorf("at the end of the outage: %w", err)
 	}
-	if err := x.restore(ctx); err != nil {
-		return err
-	}
-	return x.awaitBack(ctx)
+	return x.restore(ctx)
 }
 
 func (x *execution) cut(ctx context.Context) error {
-	x.done.Cut = time.Now()
+	x.done.Cut, x.done.Absent = time.Now(), x.outage.Absent
 	// Before the cut: a harness that dies with it leaves a trace of it.
 	for _, node := range x.outage.Cut {
 		if err := x.event(x.done.Cut, history.Cut, node.Name, map[string]string{FieldAddress: node.Address}); err != nil {
 			return err
 		}
 	}
-	if _, err := x.Switch.Cut(ctx, scenario.Drop, x.outage.Cut...); err != nil {
+	cutting, err := x.Switch.Cut(ctx, x.outage.Unsynced, x.outage.Cut...)
+	if err != nil {
 		return err
 	}
 	dead, err := x.verifyDead(ctx)
 	if err != nil {
 		return err
 	}
-	x.done.Dead = time.Now()
+	x.done.Dead, x.done.Skew = time.Now(), cutting.Skew
 	for _, power := range dead {
-		if err := x.event(power.Since, history.Dead, power.Node, map[string]string{FieldEvidence: power.Evidence}); err != nil {
+		at, known := cutting.Stopped[power.Node]
+		if !known {
+			at = power.Since
+		}
+		if err := x.event(at, history.Dead, power.Node, map[string]string{FieldEvidence: power.Evidence}); err != nil {
 			return err
 		}
 	}
-	return nil
+	fields := map[string]string{
+		FieldUnsynced: string(x.outage.Unsynced), FieldEvidence: cutting.Evidence, FieldAbsent: names(x.outage.Absent),
+	}
+	if len(cutting.Stopped) > 0 { // else nobody has looked
+		fields[FieldSkew] = cutting.Skew.Round(skewPrecision).String()
+	}
+	return x.event(x.done.Dead, history.CutDone, "", fields)
 }
 
 // verifyDead believes the provider about the nodes and nobody about the API
@@ -175,20 +204,41 @@ func (x *execution) verifyDead(ctx context.Context) ([]cluster.Power, error) {
 }
 
 func (x *execution) restore(ctx context.Context) error {
-	x.done.Restored = time.Now()
-	for _, group := range x.outage.Return {
+	for turn, group := range x.outage.Return {
+		if turn > 0 {
+			// From one to the next: what a return takes is a part of it.
+			if err := scenario.Pass(ctx, x.outage.Stagger-time.Since(x.done.Powered)); err != nil {
+				return fmt.Errorf("wait with %s still without power: %w", names(group), err)
+			}
+		}
 		at := time.Now()
 		x.done.Powered = at
+		if turn == 0 {
+			x.done.Restored = at
+		}
 		for _, node := range group {
 			x.restored[node.Name] = at
 		}
-		if _, err := x.Switch.Restore(ctx, group...); err != nil {
+		disks, err := x.Switch.Restore(ctx, group...)
+		if err := errors.Join(err, x.disksReturned(disks)); err != nil {
 			return err
 		}
 		for _, node := range group {
 			if err := x.event(at, history.Restored, node.Name, nil); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+func (x *execution) disksReturned(disks []cluster.DiskReturn) error {
+	for _, disk := range disks {
+		if err := x.event(time.Now(), history.DiskReturned, disk.Node, map[string]string{
+			FieldPath: disk.Path, FieldFilesystem: string(disk.Filesystem),
+			FieldReplayed: strconv.FormatBool(disk.Replayed), FieldOutcome: disk.Outcome,
+		}); err != nil {
+			return err
 		}
 	}
 	return nil

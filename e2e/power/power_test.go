@@ -29,6 +29,9 @@ type machines struct {
 	undead   bool // restarts what was cut
 	survivor bool // the API server answers without control planes
 	moved    string
+	disks    bool // tells of disks
+	stopped  bool // tells when nodes stopped
+	panics   bool // at the first restore
 }
 
 const bootTime = 20 * time.Second
@@ -41,26 +44,47 @@ func newMachines() *machines {
 	return m
 }
 
-func (m *machines) Cut(_ context.Context, nodes ...cluster.Node) error {
-	m.log = append(m.log, "cut "+names(nodes))
+func (m *machines) Cut(_ context.Context, unsynced scenario.UnsyncedWrites, nodes ...cluster.Node) (cluster.Cutting, error) {
+	m.log = append(m.log, strings.TrimSpace("cut "+names(nodes)+" "+string(unsynced)))
 	if m.broken != nil {
-		return m.broken
+		return cluster.Cutting{}, m.broken
+	}
+	cutting := cluster.Cutting{Evidence: "frozen"}
+	if m.stopped {
+		cutting.Stopped = map[string]time.Time{}
+		for i, node := range nodes {
+			cutting.Skew = time.Duration(i) * 1500 * time.Microsecond
+			cutting.Stopped[node.Name] = time.Now().Add(cutting.Skew)
+		}
 	}
 	time.Sleep(time.Second)
 	for _, node := range nodes {
 		m.off[node.Name] = time.Now()
 	}
-	return nil
+	return cutting, nil
 }
 
-func (m *machines) Restore(_ context.Context, nodes ...cluster.Node) error {
+func (m *machines) Restore(_ context.Context, nodes ...cluster.Node) (disks []cluster.DiskReturn, err error) {
 	m.log = append(m.log, "restore "+names(nodes))
+	if m.panics {
+		panic("a bug")
+	}
 	for _, node := range nodes {
 		time.Sleep(time.Second)
 		delete(m.off, node.Name)
 		m.on[node.Name] = time.Now()
+		for i := range m.nodes {
+			if m.nodes[i].Name == node.Name {
+				m.nodes[i].Address = node.Address
+			}
+		}
+		if m.disks {
+			disks = append(disks, cluster.DiskReturn{
+				Node: node.Name, Path: "/var/lib/longhorn", Filesystem: scenario.Ext4, Replayed: node != cp1, Outcome: "clean",
+			})
+		}
 	}
-	return nil
+	return disks, nil
 }
 
 func (m *machines) Power(_ context.Context, nodes ...cluster.Node) ([]cluster.Power, error) {
@@ -143,7 +167,7 @@ func (e *events) of(kind history.EventKind) string {
 
 func planned(t *testing.T, outage scenario.Outage, nodes []cluster.Node) Plan {
 	t.Helper()
-	plan, err := NewPlan(outage, nodes, seeded(1))
+	plan, err := NewPlan(seeded(1, outage), nodes)
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	return plan
 }

@@ -24,34 +24,28 @@ type Milestone struct {
 
 // recovery lists every step, whether it was seen or not.
 func recovery(s scenario.Scenario, run history.Run) []Milestone {
-	if _, cut := run.LastEvent(history.Restored); !cut {
+	loss, ok := run.LastLoss()
+	if !ok {
 		return nil
 	}
-	seen := map[string]history.Event{} // the last outage's: later events replace earlier ones
-	for _, e := range run.Events {
-		switch e.Kind {
-		case history.Milestone:
-			seen[e.Subject] = e
-		case history.Cut:
-			clear(seen)
-		}
-	}
 	reason := "not seen"
-	if e, ok := run.LastEvent(history.NotRecovered); ok {
-		reason += ": " + e.Fields["error"]
+	if loss.Missed.Kind != "" {
+		reason += ": " + loss.Missed.Fields["error"]
 	}
 	var all []Milestone
 	for _, step := range history.RecoverySteps {
 		m := Milestone{Step: step, Evidence: reason}
-		if e, ok := seen[step]; ok {
+		if e, ok := loss.Reached[step]; ok {
 			m.Elapsed, m.Evidence = e.Fields["elapsed"], e.Fields["evidence"]
 		}
 		all = append(all, m)
 	}
-	return append(all, drained(s, run))
+	return append(all, drained(s, run, loss.Began))
 }
 
-func drained(s scenario.Scenario, run history.Run) Milestone {
+// drained is counted as the other steps are: since the first node of the last
+// outage got its power back.
+func drained(s scenario.Scenario, run history.Run, since time.Time) Milestone {
 	m := Milestone{Step: StepDrained}
 	limit := 0.0
 	for _, b := range s.Bounds {
@@ -59,7 +53,6 @@ func drained(s scenario.Scenario, run history.Run) Milestone {
 			limit = b.Max.AsApproximateFloat64()
 		}
 	}
-	since := restoreBegan(run)
 	samples, at := bound.Drained(run, since, limit)
 	switch {
 	case len(samples) == 0:
@@ -71,18 +64,4 @@ func drained(s scenario.Scenario, run history.Run) Milestone {
 		m.Evidence = fmt.Sprintf("at most %.0f wait from then on, in each census of the API", limit)
 	}
 	return m
-}
-
-// restoreBegan is when the first node of the last outage got its power back, as
-// the other steps are counted.
-func restoreBegan(run history.Run) (began time.Time) {
-	for _, e := range run.Events {
-		switch {
-		case e.Kind == history.Cut:
-			began = time.Time{}
-		case e.Kind == history.Restored && began.IsZero():
-			began = e.Time
-		}
-	}
-	return began
 }

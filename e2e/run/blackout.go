@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	mathrand "math/rand/v2"
 	"time"
 
 	"blackout/e2e/backlog"
@@ -19,7 +18,7 @@ func (t *trial) blackout(ctx context.Context, snapshots map[string]backlog.Snaps
 	if t.nodes, err = t.lab.Cluster.Nodes(ctx); err != nil {
 		return err
 	}
-	plan, err := power.NewPlan(t.Scenario.Outage, t.nodes, mathrand.New(mathrand.NewPCG(uint64(t.Scenario.Seed), 0))) //nolint:gosec // repeatable
+	plan, err := power.NewPlan(t.Scenario, t.nodes)
 	if err != nil {
 		return err
 	}
@@ -88,17 +87,17 @@ func (t *trial) recover(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// standing fails when a node has lost its power since the last outage, for nobody
-// cut it: what was seen of Longhorn is then the machine's doing. The engine may
-// have started it again.
+// standing fails when a node has lost its power since the last outage, or got it,
+// for nobody did that: what was seen of Longhorn is then the machine's doing. The
+// engine may have started it again.
 func (t *trial) standing(ctx context.Context) error {
 	all, err := t.lab.Provider.Power(ctx, t.nodes...)
 	if err != nil {
 		return fmt.Errorf("look for the cluster at the end of the run: %w", err)
 	}
 	for i, node := range all { // in the order in which they were asked for
-		if before := t.power[i]; !node.On || !node.Since.Equal(before.Since) {
-			return fmt.Errorf("node %s lost its power and was not cut: now %s, after the outage %s; see what became of its container", node.Node, node.Evidence, before.Evidence)
+		if before := t.power[i]; node.On != before.On || !node.Since.Equal(before.Since) {
+			return fmt.Errorf("node %s lost its power or got it, and was neither cut nor restored: now %s, after the outage %s; see what became of its container", node.Node, node.Evidence, before.Evidence)
 		}
 	}
 	return nil

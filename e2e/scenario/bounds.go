@@ -17,6 +17,7 @@ var boundFields = map[BoundKind]struct{ needs, may []string }{
 	Trend:        {needs: []string{"series", "max"}, may: []string{"subject", "phases", "minSamples"}},
 	Drain:        {needs: []string{"max", "within"}},
 	Settle:       {needs: []string{"series", "max", "within"}, may: []string{"subject", "minSamples"}},
+	Recovered:    {needs: []string{"within"}},
 	Restarts:     {may: []string{"subject", "phases", "max"}},
 	Conservation: {},
 	Orphans:      {may: []string{"max"}},
@@ -140,6 +141,9 @@ func (c *checker) boundWithin(path string, b Bound) {
 	p := c.scenario.Phases
 	end := Duration{p.Recovery.Duration + p.Steady.Duration}
 	switch {
+	case b.Kind == Recovered && b.Within.Duration > p.Recovery.Duration:
+		c.fail(at(path+".within", "phases.recovery"), "",
+			"%s.within is %s, but the steps of a recovery are followed for %s at most: phases.recovery", path, b.Within, p.Recovery)
 	case b.Within.Duration <= 0:
 		c.fail(at(path+".within"), "", "%s.within is %s; want more than 0s", path, b.Within)
 	case b.Within.Duration > end.Duration:

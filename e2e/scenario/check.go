@@ -89,6 +89,8 @@ func (c *checker) check() {
 	c.fields(reflect.ValueOf(c.scenario).Elem(), "")
 	c.names()
 	c.sizes()
+	c.disk()
+	c.racks()
 	c.outage()
 	c.sampling()
 	c.bounds()
@@ -227,21 +229,6 @@ func (c *checker) snapshots() {
 	if kept, doomed := s.SnapshotsPerVolume(); kept+doomed > limit {
 		c.fail(at("volumes.snapshots", "backlog.lost"), "", "volumes.snapshots is %d, and %d more to be lost: %d a volume; at most %d",
 			kept, doomed, kept+doomed, limit)
-	}
-}
-
-func (c *checker) outage() {
-	o := c.scenario.Outage
-	alone := o.Nodes == OneWorker && o.Order != Together
-	oneKind := o.Nodes != AllNodes && (o.Order == ControlPlanesFirst || o.Order == WorkersFirst)
-	if alone || oneKind {
-		c.fail(at("outage.order", "outage.nodes"), "", "outage.order %s has no meaning with nodes: %s", o.Order, o.Nodes)
-	}
-	switch {
-	case o.Repeats > 1 && o.Between.Duration <= 0:
-		c.fail(at("outage.between"), "", "outage.between is %s; want more than 0s", o.Between)
-	case o.Repeats == 1 && o.Between.Duration > 0:
-		c.fail(at("outage.between", "outage.repeats"), "", "outage.between is %s, but repeats is 1", o.Between)
 	}
 }
 

@@ -61,7 +61,7 @@ func Defaults() Scenario {
 // resolve fills in the defaults that depend on other values, where the file gives
 // none: what it gives is checked, even if it is zero.
 func (s *Scenario) resolve(known Known, given func(path string) bool) {
-	if s.Outage.Repeats > 1 && !given("outage.between") {
+	if s.Outage.several() && !given("outage.between") {
 		s.Outage.Between = Duration{defaultBetween}
 	}
 	for i := range s.Bounds {

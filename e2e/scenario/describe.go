@@ -27,10 +27,7 @@ func (s Scenario) Describe(version string) string {
 	}
 	line("backlog", "%s: %d backups, %d of them of snapshots that are lost (%s), %d at a time, %s", s.Backlog.Start,
 		s.Backlog.Count, s.Backlog.LostCount(), s.Backlog.Lost, s.Backlog.Concurrency, rate)
-	line("outage", "nodes: %s, for %s, back %s", s.Outage.Nodes, s.Outage.Duration, s.Outage.Order)
-	if s.Outage.Repeats > 1 {
-		line("", "%d times, %s apart", s.Outage.Repeats, s.Outage.Between)
-	}
+	s.describeOutage(line)
 	line("recovery", "at most %s", s.Phases.Recovery)
 	line("steady", "at least %s, and until %s after the restore", s.Phases.Steady, Duration{s.SteadyFor(0)})
 	for _, bound := range s.Bounds {
@@ -38,7 +35,14 @@ func (s Scenario) Describe(version string) string {
 		if bound.Series != "" {
 			what = " of " + bound.Series
 		}
-		line("bound", "%s: %s%s, max %s", bound.Name, bound.Kind, what, bound.Max.String())
+		var limits []string
+		if bound.Kind.reads("max") {
+			limits = append(limits, "max "+bound.Max.String())
+		}
+		if bound.Kind.reads("within") {
+			limits = append(limits, "within "+bound.Within.String())
+		}
+		line("bound", "%s", strings.Join(append([]string{fmt.Sprintf("%s: %s%s", bound.Name, bound.Kind, what)}, limits...), ", "))
 	}
 	if e := s.Expectation(version); len(e.Violations) > 0 {
 		line("expected", "to fail by %s", strings.Join(e.Violations, ", "))
@@ -46,4 +50,42 @@ func (s Scenario) Describe(version string) string {
 		line("expected", "to pass")
 	}
 	return b.String()
+}
+
+func (s Scenario) describeOutage(line func(what, format string, args ...any)) {
+	o := s.Outage
+	nodes := string(o.Nodes)
+	if o.Nodes == Rack {
+		nodes += fmt.Sprintf(" %s (%s)", o.Rack, strings.Join(s.Cluster.Racks[o.Rack], ", "))
+	}
+	if o.InTurn {
+		line("outage", "nodes: %s, one after another, each for %s", nodes, o.Duration)
+	} else {
+		line("outage", "nodes: %s, for %s, back %s", nodes, o.Duration, o.Order)
+	}
+	if o.Stagger.Duration > 0 {
+		line("", "%s from one group to the next", o.Stagger)
+	}
+	if o.Never > 0 {
+		line("", "%d of the workers never", o.Never)
+	}
+	if o.UnsyncedWrites == Drop {
+		line("", "unsynced writes are lost; disks are %s of %s", s.Cluster.Disk.Filesystem, s.Cluster.Disk.Size.String())
+	} else {
+		line("", "unsynced writes are kept, as no real power failure does")
+	}
+	if o.Addresses == ShuffledAddresses {
+		line("", "addresses shuffled among the nodes that return")
+	}
+	if o.several() {
+		times := ""
+		if o.Repeats > 1 {
+			times = fmt.Sprintf("%d times, ", o.Repeats)
+		}
+		after := "after all are back"
+		if o.Next == AfterRestore {
+			after = "after power began to return"
+		}
+		line("", "%snext cut %s %s", times, o.Between, after)
+	}
 }

@@ -26,3 +26,19 @@ func TestDescribeSaysWhatARunWouldDo(t *testing.T) {
 		t.Errorf("v1.8.1 is not expected to pass:\n%s", other)
 	}
 }
+
+func TestDescribeSaysHowPowerIsLost(t *testing.T) {
+	text := decoded(t, racked).Describe("v1.8.1")
+	for _, part := range []string{
+		"nodes: rack left (control-plane, worker, worker2), for 10s, back one-by-one",
+		"5s from one group to the next",
+		"unsynced writes are kept",
+		"addresses shuffled",
+		"2 times, next cut 30s after power began to return",
+		"soon: recovered, within 3m",
+	} {
+		if !strings.Contains(text, part) {
+			t.Errorf("no %q in:\n%s", part, text)
+		}
+	}
+}

@@ -13,11 +13,11 @@ const samplesAfterWithin = 2
 
 // SteadyFor is how long the steady phase lasts when it begins so long after the
 // last restore: as long as the scenario says, and until every bound that has a
-// "within" can be judged.
+// "within" can be judged. The steps of a recovery have their own phase.
 func (s Scenario) SteadyFor(sinceRestore time.Duration) time.Duration {
 	steady := s.Phases.Steady.Duration
 	for _, b := range s.Bounds {
-		if b.Kind.reads("within") {
+		if b.Kind.reads("within") && b.Kind != Recovered {
 			// A settle is judged by what it sees after its "within".
 			samples := time.Duration(max(samplesAfterWithin, b.MinSamples))
 			end := b.Within.Duration + samples*s.Sampling.Interval.Duration

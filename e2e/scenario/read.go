@@ -54,6 +54,8 @@ func (d *document) read(n ast.Node, v reflect.Value, path string) {
 		d.readInt(n, v, path)
 	case reflect.Float64:
 		d.readFloat(n, v, path)
+	case reflect.Bool:
+		d.readBool(n, v, path)
 	default:
 		panic(fmt.Sprintf("scenario: no reader for %s, at %s", v.Type(), path))
 	}
@@ -181,6 +183,15 @@ func (d *document) readFloat(n ast.Node, v reflect.Value, path string) {
 		return
 	}
 	v.SetFloat(number)
+}
+
+func (d *document) readBool(n ast.Node, v reflect.Value, path string) {
+	truth, ok := n.(*ast.BoolNode)
+	if !ok {
+		d.complain(path, spotOf(n), "", "%s is %s; want true or false", path, describe(n))
+		return
+	}
+	v.SetBool(truth.Value)
 }
 
 // field of a struct, as YAML sees it.

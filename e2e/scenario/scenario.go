@@ -26,7 +26,7 @@ type Scenario struct {
 	Volumes Volumes `json:"volumes" check:"required"`
 	// Backlog is the queue of backups.
 	Backlog Backlog `json:"backlog" check:"required"`
-	// Outage is one planned loss of power, maybe repeated.
+	// Outage is the planned loss of power.
 	Outage Outage `json:"outage"`
 	// Phases says how long each phase lasts.
 	Phases Phases `json:"phases"`
@@ -100,7 +100,8 @@ type Backlog struct {
 	Start Start `json:"start"`
 }
 
-// Outage is one planned loss of power, maybe repeated.
+// Outage is one planned loss of power, or several: repeated, or of one node after
+// another.
 type Outage struct {
 	// Nodes that lose power.
 	Nodes NodeSet `json:"nodes"`
@@ -168,7 +169,8 @@ type Bound struct {
 	// (drain; orphans, 0 if left out), restarts and OOM kills together (restarts,
 	// 0 if left out). In the series' unit.
 	Max resource.Quantity `json:"max"`
-	// Within is how long after the last restore (drain, settle).
+	// Within is how long after the last restore (drain, settle), or after it
+	// began (recovered).
 	Within Duration `json:"within,omitzero"`
 	// MinSamples of one incarnation below which the result is inconclusive
 	// (ceiling, growth, trend, settle).

@@ -27,6 +27,7 @@ bounds:
   - {name: most, kind: ceiling, series: goroutines, max: 9}
   - {name: rest, kind: settle, series: node-load, max: 2, within: 2m}
   - {name: more, kind: growth, series: goroutines, max: 1}
+  - {name: soon, kind: recovered, within: 3m}
 `
 
 func decoded(t *testing.T, text string) Scenario {
@@ -54,7 +55,7 @@ func roundTrip(t *testing.T, s Scenario) {
 }
 
 func TestRoundTrip(t *testing.T) {
-	texts := map[string][]byte{"valid": []byte(valid), "least": []byte(least)}
+	texts := map[string][]byte{"valid": []byte(valid), "least": []byte(least), "racked": []byte(racked)}
 	for file, text := range committed(t) {
 		texts[file] = text
 	}
@@ -90,7 +91,7 @@ func TestMarshalWritesDefaults(t *testing.T) {
 			t.Errorf("no line %q in\n%s", line, text)
 		}
 	}
-	// Of the orphans, the restarts and the trend.
+	// Of the orphans, the restarts and the trend; the recovery has none.
 	if got, want := strings.Count(string(text), "\n    max: 0\n"), 3; got != want {
 		t.Errorf("%d bounds have a max of 0, want %d:\n%s", got, want, text)
 	}
@@ -112,6 +113,7 @@ func TestDefaults(t *testing.T) {
 		{Name: "most", Kind: Ceiling, Series: "goroutines", Max: resource.MustParse("9"), Phases: all, MinSamples: 10},
 		{Name: "rest", Kind: Settle, Series: "node-load", Max: resource.MustParse("2"), Within: Duration{2 * time.Minute}, MinSamples: 10},
 		{Name: "more", Kind: Growth, Series: "goroutines", Max: resource.MustParse("1"), Phases: all[1:], MinSamples: 10},
+		{Name: "soon", Kind: Recovered, Within: Duration{3 * time.Minute}},
 	}
 	want.Limits = s.Limits
 	if !equality.Semantic.DeepEqual(s, want) {
@@ -126,6 +128,9 @@ func TestDefaults(t *testing.T) {
 	repeated := decoded(t, least+"outage: {repeats: 3}\n")
 	if repeated.Outage.Between.Duration != defaultBetween {
 		t.Errorf("between is %s with repeats", repeated.Outage.Between)
+	}
+	if rolling := decoded(t, least+"outage: {inTurn: true}\n"); rolling.Outage.Between.Duration != defaultBetween {
+		t.Errorf("between is %s in turn", rolling.Outage.Between)
 	}
 }
 
@@ -248,7 +253,7 @@ func TestSteadyFor(t *testing.T) {
 		}
 	}
 	s.Bounds[2].Within = Duration{4 * time.Minute}
-	if got, want := decoded(t, least).SteadyFor(0), 170*time.Second; got != want { // a settle within 2m, and ten samples
+	if got, want := decoded(t, least).SteadyFor(0), 170*time.Second; got != want { // a settle within 2m, and ten samples; the recovered within 3m needs none
 		t.Errorf("settle: got %s, want %s", got, want)
 	}
 	for since, want := range map[time.Duration]time.Duration{

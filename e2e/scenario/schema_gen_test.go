@@ -116,6 +116,8 @@ func (g generator) value(t reflect.Type, defaults reflect.Value, place string) o
 		return object{"type": "integer"}
 	case reflect.Float64:
 		return object{"type": "number"}
+	case reflect.Bool:
+		return object{"type": "boolean"}
 	}
 	return g.text(place)
 }
@@ -128,6 +130,8 @@ func (g generator) text(place string) object {
 		return object{"anyOf": []object{{"enum": plainLabels}, {"type": "string", "pattern": issuePattern}}}
 	case "Longhorn.Versions", "Expectation.Versions":
 		return object{"$ref": "#/$defs/version"}
+	case "Outage.Rack":
+		return object{"type": "string", "pattern": namePattern}
 	case "Bound.Series":
 		return object{"type": "string", "enum": slices.Sorted(maps.Keys(g.known.Series))}
 	case "Bound.Phases":

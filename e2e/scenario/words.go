@@ -97,9 +97,12 @@ type Next string
 const (
 	AfterBack    Next = "after-back"    // every node was verified to be back
 	AfterRestore Next = "after-restore" // power began to return: the next cut may hit a recovery
+	// AfterRecovery is when every step of the recovery was reached, or its time is
+	// over.
+	AfterRecovery Next = "after-recovery"
 )
 
-func (Next) words() []string { return texts(AfterBack, AfterRestore) }
+func (Next) words() []string { return texts(AfterBack, AfterRestore, AfterRecovery) }
 
 // BoundKind is a kind of limit.
 type BoundKind string
@@ -111,6 +114,7 @@ const (
 	Trend        BoundKind = "trend"        // the slope a minute is at most max
 	Drain        BoundKind = "drain"        // at most max backups wait, within a time of the restore
 	Settle       BoundKind = "settle"       // at most max from within a time of the restore on
+	Recovered    BoundKind = "recovered"    // every step of the recovery within a time of the beginning of the last restore
 	Restarts     BoundKind = "restarts"     // at most max restarts and OOM kills
 	Conservation BoundKind = "conservation" // every submitted backup is in some state
 	Orphans      BoundKind = "orphans"      // at most max objects are left without an owner
@@ -120,7 +124,7 @@ const (
 )
 
 func (BoundKind) words() []string {
-	return texts(Ceiling, Growth, Trend, Drain, Settle, Restarts, Conservation, Orphans, AcknowledgedWrites)
+	return texts(Ceiling, Growth, Trend, Drain, Settle, Recovered, Restarts, Conservation, Orphans, AcknowledgedWrites)
 }
 
 func texts[T ~string](values ...T) []string {

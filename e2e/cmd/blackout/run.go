@@ -37,7 +37,10 @@ func runCommand() *cobra.Command {
 				}
 			}
 			if dryRun {
-				_, err := fmt.Fprint(cmd.OutOrStdout(), s.Describe(x.Request.Longhorn))
+				text, err := run.Describe(s, x.Request.Longhorn)
+				if err == nil {
+					_, err = fmt.Fprint(cmd.OutOrStdout(), text)
+				}
 				return err
 			}
 			if x.Harness, err = newHarness(); err != nil {
