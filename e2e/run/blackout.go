@@ -8,10 +8,21 @@ import (
 
 	"blackout/e2e/backlog"
 	"blackout/e2e/history"
+	"blackout/e2e/ledger"
 	"blackout/e2e/longhorn"
 	"blackout/e2e/power"
 	"blackout/e2e/scenario"
 )
+
+// witnessed is the blackout with a ledger of API writes through it.
+func (t *trial) witnessed(ctx context.Context, snapshots map[string]backlog.Snapshots) error {
+	written := ledger.New(t.lab.Cluster.Client().RESTConfig(), t.id, t.writer, t.Timeouts)
+	if err := written.Begin(ctx); err != nil {
+		return err
+	}
+	err := t.blackout(ctx, snapshots)
+	return errors.Join(err, written.End(ctx))
+}
 
 func (t *trial) blackout(ctx context.Context, snapshots map[string]backlog.Snapshots) error {
 	var err error
@@ -26,12 +37,17 @@ func (t *trial) blackout(ctx context.Context, snapshots map[string]backlog.Snaps
 	if err != nil {
 		return err
 	}
-	done, err := power.Executor{Switch: t.lab.Provider, API: api, Sink: t.writer, Timeouts: t.Timeouts}.Execute(ctx, plan)
+	done, err := power.Executor{
+		Switch: t.lab.Provider, API: api, Sink: t.writer, Timeouts: t.Timeouts, Recover: t.recoverBetween,
+	}.Execute(ctx, plan)
 	if err != nil {
 		return err
 	}
 	last := done[len(done)-1]
 	t.restored, t.powered = last.Restored, last.Powered
+	for _, node := range last.Absent {
+		t.absent = append(t.absent, node.Name)
+	}
 	if t.power, err = t.lab.Provider.Power(ctx, t.nodes...); err != nil {
 		return fmt.Errorf("look for the nodes after the outage: %w", err)
 	}
@@ -55,16 +71,49 @@ func (t *trial) reconnect() (err error) {
 	if t.lab.Longhorn, err = longhorn.Open(t.lab.Cluster, t.lab.release(), timeouts, nil); err != nil {
 		return err
 	}
+	t.lab.Longhorn = t.lab.Longhorn.Without(t.absent...)
 	return t.schedule.Reset(t.lab.Cluster)
 }
 
-// recover follows what comes back. A step that is not reached in time is a fact
-// about Longhorn, not a failure of the harness.
+// recoverBetween follows the recovery from an outage that is not the last.
+func (t *trial) recoverBetween(ctx context.Context, done power.Done) error {
+	if err := t.reconnect(); err != nil {
+		return err
+	}
+	missed, err := t.follow(ctx, done.Restored)
+	if err != nil || missed == nil {
+		return err
+	}
+	return t.notRecovered(missed)
+}
+
+// recover follows what comes back until the phase is over.
 func (t *trial) recover(ctx context.Context) error {
-	limited, cancel := context.WithTimeoutCause(ctx, t.Scenario.Phases.Recovery.Duration, errors.New("the recovery phase is over"))
+	limited, cancel := context.WithTimeoutCause(ctx, t.Scenario.Phases.Recovery.Duration, errPhaseOver)
+	defer cancel()
+	missed, err := t.follow(limited, t.restored)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err != nil || missed == nil {
+		return err
+	}
+	if err := t.notRecovered(missed); err != nil {
+		return err
+	}
+	<-limited.Done() // the scenario says when the steady phase begins
+	return ctx.Err()
+}
+
+var errPhaseOver = errors.New("the recovery phase is over")
+
+// follow records each step of the recovery as it is reached. One that is not
+// reached in time is a fact about Longhorn, not a failure of the harness.
+func (t *trial) follow(ctx context.Context, restored time.Time) (missed, err error) {
+	limited, cancel := context.WithTimeoutCause(ctx, t.Scenario.Phases.Recovery.Duration, errPhaseOver)
 	defer cancel()
 	system := t.lab.Longhorn
-	err := power.Recovery{Since: t.restored, Sink: t.writer, Steps: []power.Step{
+	err = power.Recovery{Since: restored, Sink: t.writer, Steps: []power.Step{
 		{Name: history.StepManagers, Wait: func(ctx context.Context, since time.Time) (string, error) {
 			return "every manager answers in a container of after the restore, and so do its webhooks", system.WaitManagers(ctx, since)
 		}},
@@ -75,16 +124,15 @@ func (t *trial) recover(ctx context.Context) error {
 			return "healthy by replicas of after the restore", system.WaitVolumesHealthy(ctx, t.lab.VolumeIDs, since)
 		}},
 	}}.Follow(limited)
-	if err == nil || ctx.Err() != nil {
-		return err
+	if err != nil && t.writer.Err() == nil && (ctx.Err() == nil || errors.Is(context.Cause(ctx), errPhaseOver)) {
+		return err, nil
 	}
-	t.Progress.Logf("not recovered: %v", err)
-	event := history.Event{Time: time.Now(), Kind: history.NotRecovered, Fields: map[string]string{"error": err.Error()}}
-	if err := t.writer.Event(event); err != nil {
-		return err
-	}
-	<-limited.Done() // the scenario says when the steady phase begins
-	return ctx.Err()
+	return nil, err
+}
+
+func (t *trial) notRecovered(missed error) error {
+	t.Progress.Logf("not recovered: %v", missed)
+	return t.writer.Event(history.Event{Time: time.Now(), Kind: history.NotRecovered, Fields: map[string]string{"error": missed.Error()}})
 }
 
 // standing fails when a node has lost its power since the last outage, or got it,

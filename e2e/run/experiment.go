@@ -51,6 +51,7 @@ type trial struct {
 	logs     *probe.Reconciles
 	schedule *probe.Scheduler
 	nodes    []cluster.Node
+	absent   []string        // nodes that get no power back
 	power    []cluster.Power // of the nodes, after the last outage
 	restored time.Time       // power began to return from it
 	powered  time.Time       // and the last node was given it
@@ -107,10 +108,14 @@ func (t *trial) prepareDirectory() error {
 func (t *trial) bringUp(ctx context.Context) (err error) {
 	s := t.Scenario
 	t.announce("a cluster with Longhorn " + t.Request.Longhorn)
-	t.lab, err = t.Up(ctx, LabSpec{
+	spec := LabSpec{
 		Run: t.id, Request: t.Request, ControlPlanes: s.Cluster.ControlPlanes, Workers: s.Cluster.Workers,
 		Volumes: s.Volumes.Count, Replicas: s.Volumes.Replicas, VolumeSize: s.Volumes.Size.String(),
-	})
+	}
+	if s.Outage.UnsyncedWrites == scenario.Drop {
+		spec.Filesystem, spec.DiskSize = s.Cluster.Disk.Filesystem, s.Cluster.Disk.Size.String()
+	}
+	t.lab, err = t.Up(ctx, spec)
 	if err != nil {
 		return err
 	}
@@ -243,7 +248,7 @@ func (t *trial) phases(ctx context.Context) error {
 		}
 		return err
 	}
-	blackout := func(ctx context.Context) error { return t.blackout(ctx, spec.Snapshots) }
+	blackout := func(ctx context.Context) error { return t.witnessed(ctx, spec.Snapshots) }
 	// The backlog's phase is where it starts; during an outage it runs along.
 	order := []struct {
 		name    history.PhaseName

@@ -82,10 +82,9 @@ func (s Scenario) describeOutage(line func(what, format string, args ...any)) {
 		if o.Repeats > 1 {
 			times = fmt.Sprintf("%d times, ", o.Repeats)
 		}
-		after := "after all are back"
-		if o.Next == AfterRestore {
-			after = "after power began to return"
-		}
+		after := map[Next]string{
+			AfterBack: "after all are back", AfterRestore: "after power began to return", AfterRecovery: "after Longhorn has recovered",
+		}[o.Next]
 		line("", "%snext cut %s %s", times, o.Between, after)
 	}
 }

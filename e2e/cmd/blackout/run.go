@@ -8,6 +8,7 @@ import (
 
 	"blackout/e2e/report"
 	"blackout/e2e/run"
+	"blackout/e2e/scenario"
 )
 
 // outcome carries an exit code through cobra: 0 as expected, 1 violation, 2
@@ -20,6 +21,7 @@ func runCommand() *cobra.Command {
 	var x run.Experiment
 	var file string
 	var count int
+	var unsynced string
 	var dryRun bool
 	cmd := &cobra.Command{
 		Use:   "run",
@@ -32,6 +34,11 @@ func runCommand() *cobra.Command {
 			}
 			if cmd.Flags().Changed("backups") {
 				s = s.Sized(count)
+			}
+			if unsynced != "" {
+				s.Outage.UnsyncedWrites = scenario.UnsyncedWrites(unsynced)
+			}
+			if cmd.Flags().Changed("backups") || unsynced != "" {
 				if err := s.Validate(report.Known()); err != nil {
 					return err
 				}
@@ -61,6 +68,7 @@ func runCommand() *cobra.Command {
 	requestFlags(cmd, &x.Request)
 	cmd.Flags().StringVar(&file, "scenario", filepath.Join("scenarios", "issue-9978.yaml"), "what to do")
 	cmd.Flags().IntVar(&count, "backups", 0, "number of backups, instead of the scenario's own")
+	cmd.Flags().StringVar(&unsynced, "unsynced-writes", "", "drop or keep, instead of the scenario's own: keep needs no loop devices")
 	cmd.Flags().StringVar(&x.Results, "results", "results", "directory for the run's own directory")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say what the run would do")
 	cmd.Flags().BoolVar(&x.Keep, "keep", false, "leave the cluster standing")
