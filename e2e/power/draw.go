@@ -25,7 +25,7 @@ func (p Plan) Draw() string {
 		if last > i {
 			which = fmt.Sprintf("outages %d to %d of %d, each", i+1, last+1, len(p.Outages))
 		}
-		like.Title = which + ": " + like.Title
+		like.Title = which + "\n" + like.Title
 		drawn = append(drawn, like)
 		i = last + 1
 	}
