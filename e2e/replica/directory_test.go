@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	name  = "vol-000-0a1b2c3d"
+	name = "vol-000-0a1b2c3d"
 	size = 8192
 )
 
@@ -66,8 +66,8 @@ func TestTornDirectories(t *testing.T) {
 			d["volume.meta"] = file(`{"Size":8192,"Head":"volume-he`)
 		},
 		"volume.meta: nothing but 96 zero size": func(d fstest.MapFS) { d["volume.meta"] = file(strings.Repeat("\x00", 96)) },
-		"volume.meta: names no head":             func(d fstest.MapFS) { d["volume.meta"] = file(`{"Size":8192}`) },
-		"volume.meta: size is 0":                 func(d fstest.MapFS) { d["volume.meta"] = file(`{"Head":"volume-head-002.img"}`) },
+		"volume.meta: names no head":            func(d fstest.MapFS) { d["volume.meta"] = file(`{"Size":8192}`) },
+		"volume.meta: size is 0":                func(d fstest.MapFS) { d["volume.meta"] = file(`{"Head":"volume-head-002.img"}`) },
 		"volume.meta: names head volume-head-003.img, which is missing": func(d fstest.MapFS) {
 			d["volume.meta"] = file(`{"Size":8192,"Head":"volume-head-003.img"}`)
 		},
@@ -76,8 +76,8 @@ func TestTornDirectories(t *testing.T) {
 		"volume-head-002.img.meta: empty":            func(d fstest.MapFS) { d["volume-head-002.img.meta"] = file("") },
 		"volume-head-002.img: has no .meta":          func(d fstest.MapFS) { delete(d, "volume-head-002.img.meta") },
 		"volume-head-002.img: the head has 4096":     func(d fstest.MapFS) { d["volume-head-002.img"] = image(size / 2) },
-		"volume-head-002.img: has no size":          func(d fstest.MapFS) { d["volume-head-002.img"] = image(0) },
-		"volume-snap-one.img: has 16384 size, more": func(d fstest.MapFS) { d["volume-snap-one.img"] = image(2 * size) },
+		"volume-head-002.img: has no bytes":          func(d fstest.MapFS) { d["volume-head-002.img"] = image(0) },
+		"volume-snap-one.img: has 16384 bytes, more": func(d fstest.MapFS) { d["volume-snap-one.img"] = image(2 * size) },
 		"volume-snap-two.img.meta: names parent volume-snap-one.img, which is missing": func(d fstest.MapFS) {
 			delete(d, "volume-snap-one.img")
 			delete(d, "volume-snap-one.img.meta")
