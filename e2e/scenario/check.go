@@ -90,6 +90,7 @@ func (c *checker) check() {
 	c.names()
 	c.sizes()
 	c.outage()
+	c.rolledBack()
 	c.sampling()
 	c.bounds()
 	c.expectations()

@@ -30,6 +30,11 @@ type Timeouts struct {
 	BackupTargetAvailable time.Duration
 	// BackupDone covers one snapshot and one small backup.
 	BackupDone time.Duration
+	// Churn bounds the rounds of snapshots before a cut that is to roll some back.
+	Churn time.Duration
+	// ReplicasWhole is how long a replica directory may show something torn after
+	// the recovery: one in use is in the middle of a write at times.
+	ReplicasWhole time.Duration
 	// APICall bounds one call to the API server.
 	APICall time.Duration
 	// Poll is the pause between two looks at a condition.
@@ -50,6 +55,8 @@ func DefaultTimeouts() Timeouts {
 		VolumesHealthy:        4 * time.Minute,
 		BackupTargetAvailable: 3 * time.Minute,
 		BackupDone:            3 * time.Minute,
+		Churn:                 3 * time.Minute,
+		ReplicasWhole:         20 * time.Second,
 		APICall:               30 * time.Second,
 		Poll:                  time.Second,
 		CleanUp:               2 * time.Minute,

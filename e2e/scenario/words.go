@@ -114,10 +114,11 @@ const (
 	Restarts     BoundKind = "restarts"     // at most max restarts and OOM kills
 	Conservation BoundKind = "conservation" // every submitted backup is in some state
 	Orphans      BoundKind = "orphans"      // at most max objects are left without an owner
+	Chains       BoundKind = "chains"       // at most max replica directories are torn after the recovery
 )
 
 func (BoundKind) words() []string {
-	return texts(Ceiling, Growth, Trend, Drain, Settle, Restarts, Conservation, Orphans)
+	return texts(Ceiling, Growth, Trend, Drain, Settle, Restarts, Conservation, Orphans, Chains)
 }
 
 func texts[T ~string](values ...T) []string {
