@@ -175,6 +175,11 @@ func TestChurnTriesAnotherRound(t *testing.T) {
 				g.Expect(client.made).To(HaveLen(30))
 				g.Expect(got.Snapshots).To(HaveLen(4 * test.rounds))
 				g.Expect(client.removed).NotTo(BeEmpty())
+				named := 0
+				for _, s := range got.Snapshots {
+					named += min(len(s.Backups), 1)
+				}
+				g.Expect(named).To(Equal(2), "half of the volumes, though all were ready at once")
 				for _, name := range client.removed {
 					g.Expect(name).NotTo(HaveSuffix(fmt.Sprintf("-%d", test.rounds)), "the newest stay")
 				}
