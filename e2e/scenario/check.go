@@ -92,6 +92,7 @@ func (c *checker) check() {
 	c.disk()
 	c.racks()
 	c.outage()
+	c.rolledBack()
 	c.sampling()
 	c.bounds()
 	c.expectations()
