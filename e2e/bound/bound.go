@@ -100,6 +100,7 @@ var kinds = map[scenario.BoundKind]func(check) Result{
 	scenario.Restarts:     check.restarts,
 	scenario.Conservation: check.conservation,
 	scenario.Orphans:      check.orphans,
+	scenario.ContentBound: check.content,
 }
 
 // Check judges a run by every bound of its scenario.

@@ -20,6 +20,7 @@ var boundFields = map[BoundKind]struct{ needs, may []string }{
 	Restarts:     {may: []string{"subject", "phases", "max"}},
 	Conservation: {},
 	Orphans:      {may: []string{"max"}},
+	ContentBound: {may: []string{"max"}},
 }
 
 func (k BoundKind) needs(field string) bool { return slices.Contains(boundFields[k].needs, field) }

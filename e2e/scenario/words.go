@@ -114,10 +114,11 @@ const (
 	Restarts     BoundKind = "restarts"     // at most max restarts and OOM kills
 	Conservation BoundKind = "conservation" // every submitted backup is in some state
 	Orphans      BoundKind = "orphans"      // at most max objects are left without an owner
+	ContentBound BoundKind = "content"      // at most max blocks of the volumes' content are lost or changed
 )
 
 func (BoundKind) words() []string {
-	return texts(Ceiling, Growth, Trend, Drain, Settle, Restarts, Conservation, Orphans)
+	return texts(Ceiling, Growth, Trend, Drain, Settle, Restarts, Conservation, Orphans, ContentBound)
 }
 
 func texts[T ~string](values ...T) []string {
