@@ -14,6 +14,7 @@ const (
 	labelBackupVolume = "backup-volume" // without it the webhook of 1.6 and 1.7 panics
 	labelBackupTarget = "backup-target"
 	modeIncremental   = "incremental"
+	modeFull          = "full"
 )
 
 // ErrBackupFailed marks a backup that ended in any state but Completed.

@@ -15,6 +15,7 @@ type Condition struct {
 // States that the harness compares with; the words are Longhorn's.
 const (
 	VolumeAttached  = "attached"
+	VolumeDetached  = "detached"
 	VolumeHealthy   = "healthy"
 	InstanceRunning = "running"
 	ReplicaReadable = "RW"
@@ -43,6 +44,7 @@ type VolumeSpec struct {
 	NodeID              string `json:"nodeID,omitempty"`
 	Image               string `json:"image,omitempty"`
 	BackupTargetName    string `json:"backupTargetName,omitempty"` // since 1.8
+	FromBackup          string `json:"fromBackup,omitempty"`       // the URL of a backup
 }
 
 // VolumeStatus is what a volume is.
@@ -56,6 +58,8 @@ type VolumeStatus struct {
 	ActualSize       int64       `json:"actualSize,omitempty"` // bytes
 	LastBackup       string      `json:"lastBackup,omitempty"`
 	LastBackupAt     string      `json:"lastBackupAt,omitempty"`
+	RestoreInitiated bool        `json:"restoreInitiated,omitempty"` // stays
+	RestoreRequired  bool        `json:"restoreRequired,omitempty"`  // until it is done
 	Conditions       []Condition `json:"conditions,omitempty"`
 }
 
@@ -182,6 +186,7 @@ type BackupStatus struct {
 	BackupCreatedAt   string            `json:"backupCreatedAt,omitempty"`
 	Size              string            `json:"size,omitempty"` // bytes
 	VolumeName        string            `json:"volumeName,omitempty"`
+	VolumeSize        string            `json:"volumeSize,omitempty"` // bytes
 	LastSyncedAt      *metav1.Time      `json:"lastSyncedAt,omitempty"`
 	BackupTargetName  string            `json:"backupTargetName,omitempty"` // since 1.8
 }

@@ -66,8 +66,8 @@ func TestTornDirectories(t *testing.T) {
 			d["volume.meta"] = file(`{"Size":8192,"Head":"volume-he`)
 		},
 		"volume.meta: nothing but 96 zero bytes": func(d fstest.MapFS) { d["volume.meta"] = file(strings.Repeat("\x00", 96)) },
-		"volume.meta: names no head":            func(d fstest.MapFS) { d["volume.meta"] = file(`{"Size":8192}`) },
-		"volume.meta: size is 0":                func(d fstest.MapFS) { d["volume.meta"] = file(`{"Head":"volume-head-002.img"}`) },
+		"volume.meta: names no head":             func(d fstest.MapFS) { d["volume.meta"] = file(`{"Size":8192}`) },
+		"volume.meta: size is 0":                 func(d fstest.MapFS) { d["volume.meta"] = file(`{"Head":"volume-head-002.img"}`) },
 		"volume.meta: names head volume-head-003.img, which is missing": func(d fstest.MapFS) {
 			d["volume.meta"] = file(`{"Size":8192,"Head":"volume-head-003.img"}`)
 		},

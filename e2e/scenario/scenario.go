@@ -82,6 +82,16 @@ type Volumes struct {
 	// Snapshots that each volume keeps; the backups that are not lost share them.
 	// As many again are made to be lost if they are deleted during the outage.
 	Snapshots int `json:"snapshots" check:"min=1"`
+	// Content that each volume begins with and is compared with in the end, decided
+	// by the seed; left out: volumes begin empty and are not compared.
+	Content Content `json:"content,omitzero"`
+}
+
+// Content of a volume.
+type Content struct {
+	// Fill is the share of a volume's blocks of 2 MiB, over 0 to 1, that are written;
+	// the others are holes. One block is written at least.
+	Fill float64 `json:"fill" check:"required,min=0,max=1"`
 }
 
 // Backlog is the queue of backups.
@@ -167,9 +177,9 @@ type Bound struct {
 	Phases []string `json:"phases,omitempty"`
 	// Max is the largest value (ceiling, settle), the most over the baseline's
 	// median (growth), the steepest slope a minute (trend), what may be left
-	// (drain; orphans, 0 if left out), torn directories
-	// (chains, 0 if left out), restarts and OOM kills together (restarts,
-	// 0 if left out). In the series' unit.
+	// (drain; orphans, 0 if left out), torn directories (chains, 0 if left out),
+	// restarts and OOM kills together (restarts, 0 if left out), blocks that differ
+	// (content, 0 if left out). In the series' unit.
 	Max resource.Quantity `json:"max"`
 	// Within is how long after the last restore (drain, settle), or after it
 	// began (recovered).

@@ -29,6 +29,9 @@ type Timeouts struct {
 	DataPlaneReady time.Duration
 	// VolumesHealthy covers attaching every volume with all its replicas.
 	VolumesHealthy time.Duration
+	// VolumesRestored covers reading the seeded backups from the target, and once
+	// more restoring every volume from its own.
+	VolumesRestored time.Duration
 	// BackupTargetAvailable covers the object store's pod and Longhorn's poll.
 	BackupTargetAvailable time.Duration
 	// BackupDone covers one snapshot and one small backup.
@@ -60,6 +63,7 @@ func DefaultTimeouts() Timeouts {
 		ManagersReady:         4 * time.Minute,
 		DataPlaneReady:        4 * time.Minute,
 		VolumesHealthy:        4 * time.Minute,
+		VolumesRestored:       4 * time.Minute,
 		BackupTargetAvailable: 3 * time.Minute,
 		BackupDone:            3 * time.Minute,
 		Churn:                 3 * time.Minute,
