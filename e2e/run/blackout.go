@@ -15,16 +15,18 @@ import (
 )
 
 // witnessed is the blackout with a ledger of API writes through it.
-func (t *trial) witnessed(ctx context.Context, snapshots map[string]backlog.Snapshots) error {
+func (t *trial) witnessed(ctx context.Context, spec backlog.Spec, queued backlog.Totals) error {
 	written := ledger.New(t.lab.Cluster.Client().RESTConfig(), t.id, t.writer, t.Timeouts)
 	if err := written.Begin(ctx); err != nil {
 		return err
 	}
-	err := t.blackout(ctx, snapshots)
+	err := t.blackout(ctx, spec, queued)
 	return errors.Join(err, written.End(ctx))
 }
 
-func (t *trial) blackout(ctx context.Context, snapshots map[string]backlog.Snapshots) error {
+// blackout does what takes time first: where snapshots are to be lost the cut must
+// come at once.
+func (t *trial) blackout(ctx context.Context, spec backlog.Spec, queued backlog.Totals) error {
 	var err error
 	if t.nodes, err = t.lab.Cluster.Nodes(ctx); err != nil {
 		return err
@@ -37,16 +39,18 @@ func (t *trial) blackout(ctx context.Context, snapshots map[string]backlog.Snaps
 	if err != nil {
 		return err
 	}
-	done, err := power.Executor{
-		Switch: t.lab.Provider, API: api, Sink: t.writer, Timeouts: t.Timeouts, Recover: t.recoverBetween,
-	}.Execute(ctx, plan)
-	if err != nil {
+	if err := t.watchDisks(ctx); err != nil {
 		return err
 	}
-	last := done[len(done)-1]
-	t.restored, t.powered = last.Restored, last.Powered
-	for _, node := range last.Absent {
-		t.absent = append(t.absent, node.Name)
+	executor := power.Executor{Switch: t.lab.Provider, API: api, Sink: t.writer, Timeouts: t.Timeouts, Recover: t.recoverBetween}
+	cut := func(ctx context.Context) error { return t.execute(ctx, executor, plan) }
+	if t.Scenario.Backlog.Lost == scenario.RolledBack {
+		err = t.churn(ctx, spec, queued, cut)
+	} else {
+		err = cut(ctx)
+	}
+	if err != nil {
+		return err
 	}
 	if t.power, err = t.lab.Provider.Power(ctx, t.nodes...); err != nil {
 		return fmt.Errorf("look for the nodes after the outage: %w", err)
@@ -55,9 +59,45 @@ func (t *trial) blackout(ctx context.Context, snapshots map[string]backlog.Snaps
 		return err
 	}
 	if t.Scenario.Backlog.Lost == scenario.DeletedDuringOutage {
-		_, err = backlog.DropSnapshots(ctx, t.Scenario.Backlog.Concurrency, snapshots, t.lab.Longhorn)
+		_, err = backlog.DropSnapshots(ctx, t.Scenario.Backlog.Concurrency, spec.Snapshots, t.lab.Longhorn)
 	}
 	return err
+}
+
+func (t *trial) execute(ctx context.Context, executor power.Executor, plan power.Plan) error {
+	done, err := executor.Execute(ctx, plan)
+	if err != nil {
+		return err
+	}
+	last := done[len(done)-1]
+	t.restored, t.powered = last.Restored, last.Powered
+	for _, node := range last.Absent {
+		t.absent = append(t.absent, node.Name)
+	}
+	return nil
+}
+
+// churn takes and removes snapshots until some are ready that no disk holds yet,
+// and cuts then.
+func (t *trial) churn(ctx context.Context, spec backlog.Spec, queued backlog.Totals, cut func(context.Context) error) error {
+	churning, stop := context.WithCancel(ctx)
+	defer stop()
+	ripe, ended := make(chan struct{}), make(chan error, 1)
+	go func() {
+		var err error
+		t.churned, err = backlog.Churn(churning, backlog.ChurnSpec{
+			Spec: spec, Queued: queued, Limit: t.Timeouts.Churn, Ripe: func() { close(ripe) },
+		}, t.lab.Longhorn, t.writer)
+		ended <- err
+	}()
+	select {
+	case <-ripe:
+	case err := <-ended: // it returns nothing else before it calls Ripe
+		return err
+	}
+	err := cut(ctx)
+	stop()
+	return errors.Join(err, <-ended)
 }
 
 // reconnect replaces every connection that the blackout has killed.
@@ -103,6 +143,14 @@ func (t *trial) recover(ctx context.Context) error {
 	}
 	<-limited.Done() // the scenario says when the steady phase begins
 	return ctx.Err()
+}
+
+// recoverAndInspect is the recovery phase.
+func (t *trial) recoverAndInspect(ctx context.Context) error {
+	if err := t.recover(ctx); err != nil {
+		return err
+	}
+	return t.inspect(ctx)
 }
 
 var errPhaseOver = errors.New("the recovery phase is over")

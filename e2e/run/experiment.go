@@ -12,9 +12,11 @@ import (
 
 	"blackout/e2e/backlog"
 	"blackout/e2e/cluster"
+	"blackout/e2e/content"
 	"blackout/e2e/engine"
 	"blackout/e2e/history"
 	"blackout/e2e/images"
+	"blackout/e2e/longhorn"
 	"blackout/e2e/probe"
 	"blackout/e2e/report"
 	"blackout/e2e/scenario"
@@ -51,6 +53,10 @@ type trial struct {
 	logs     *probe.Reconciles
 	schedule *probe.Scheduler
 	nodes    []cluster.Node
+	store    *longhorn.ObjectStore
+	contents []content.Spec  // of the volumes, in their order; none if they are empty
+	churned  backlog.Churned // what was acknowledged of snapshots that were to be lost
+	left     leftovers       // what the first outage left on the nodes' disks
 	absent   []string        // nodes that get no power back
 	power    []cluster.Power // of the nodes, after the last outage
 	restored time.Time       // power began to return from it
@@ -112,6 +118,9 @@ func (t *trial) bringUp(ctx context.Context) (err error) {
 		Run: t.id, Request: t.Request, ControlPlanes: s.Cluster.ControlPlanes, Workers: s.Cluster.Workers,
 		Volumes: s.Volumes.Count, Replicas: s.Volumes.Replicas, VolumeSize: s.Volumes.Size.String(),
 	}
+	if s.Volumes.Content.Fill > 0 {
+		spec.Volumes = 0
+	}
 	if s.Outage.UnsyncedWrites == scenario.Drop {
 		spec.Filesystem, spec.DiskSize = s.Cluster.Disk.Filesystem, s.Cluster.Disk.Size.String()
 	}
@@ -129,13 +138,17 @@ func (t *trial) bringUp(ctx context.Context) (err error) {
 		return err
 	}
 	t.Progress.Expect(2 + len(history.PhaseNames))
-	return t.step("a backup target", func(func(string, ...any)) error {
-		store, err := t.lab.Longhorn.InstallObjectStore(ctx, t.lab.Set.ObjectStore)
-		if err != nil {
+	err = t.step("a backup target", func(func(string, ...any)) (err error) {
+		if t.store, err = t.lab.Longhorn.InstallObjectStore(ctx, t.lab.Set.ObjectStore); err != nil {
 			return err
 		}
-		return t.lab.Longhorn.ConfigureBackupTarget(ctx, store)
+		return t.lab.Longhorn.ConfigureBackupTarget(ctx, t.store)
 	})
+	if err != nil || s.Volumes.Content.Fill == 0 {
+		return err
+	}
+	t.Progress.Expect(2)
+	return t.step(fmt.Sprintf("%d volumes with content", s.Volumes.Count), func(func(string, ...any)) error { return t.fill(ctx) })
 }
 
 func (t *trial) keepRecord() error {
@@ -228,6 +241,9 @@ func (t *trial) phases(ctx context.Context) error {
 		Prefix: "backlog-" + t.id, Count: s.Backlog.Count, LostShare: s.Backlog.LostShare, Lost: s.Backlog.Lost, Rate: s.Backlog.Rate,
 		Concurrency: s.Backlog.Concurrency, Seed: s.Seed, Volumes: t.lab.VolumeIDs,
 	}
+	if err := t.contentWritten(); err != nil {
+		return err
+	}
 	err := t.step("snapshots for the backups that are not lost", func(func(string, ...any)) (err error) {
 		kept, doomed := s.SnapshotsPerVolume()
 		spec.Snapshots, err = backlog.Prepare(ctx, backlog.Preparation{
@@ -241,20 +257,21 @@ func (t *trial) phases(ctx context.Context) error {
 	if err := t.phase(ctx, history.Baseline, s.Phases.Baseline.Duration, func(ctx context.Context) error { return scenario.Pass(ctx, s.Phases.Baseline.Duration) }); err != nil {
 		return err
 	}
-	queue := func(ctx context.Context) error {
-		totals, err := backlog.Queue(ctx, spec, t.lab.Longhorn, t.writer)
+	var totals backlog.Totals
+	queue := func(ctx context.Context) (err error) {
+		totals, err = backlog.Queue(ctx, spec, t.lab.Longhorn, t.writer)
 		if err == nil {
 			t.Progress.Logf("%d backups queued in %s (%.1f/s), %d conflicts, %d refused", totals.Submitted, totals.Elapsed.Round(time.Second), totals.Rate(), totals.Conflicts, totals.Refused)
 		}
 		return err
 	}
-	blackout := func(ctx context.Context) error { return t.witnessed(ctx, spec.Snapshots) }
+	blackout := func(ctx context.Context) error { return t.witnessed(ctx, spec, totals) }
 	// The backlog's phase is where it starts; during an outage it runs along.
 	order := []struct {
 		name    history.PhaseName
 		longest time.Duration
 		do      func(context.Context) error
-	}{{history.Backlog, 0, queue}, {history.Outage, 0, blackout}, {history.Recovery, s.Phases.Recovery.Duration, t.recover}}
+	}{{history.Backlog, 0, queue}, {history.Outage, 0, blackout}, {history.Recovery, s.Phases.Recovery.Duration, t.recoverAndInspect}}
 	switch s.Backlog.Start {
 	case scenario.DuringOutage:
 		order[1].do = func(ctx context.Context) error { return together(ctx, blackout, queue) }
@@ -268,7 +285,14 @@ func (t *trial) phases(ctx context.Context) error {
 		}
 	}
 	steady := s.SteadyFor(time.Since(t.powered))
-	return t.phase(ctx, history.Steady, steady, func(ctx context.Context) error { return scenario.Pass(ctx, steady) })
+	if err := t.phase(ctx, history.Steady, steady, func(ctx context.Context) error { return scenario.Pass(ctx, steady) }); err != nil {
+		return err
+	}
+	if len(t.contents) == 0 {
+		return nil
+	}
+	// After the phases, because it is a load of its own.
+	return t.step("content read back", func(note func(string, ...any)) error { return t.compare(ctx, note) })
 }
 
 // profiled phases end with a profile of every process.

@@ -273,9 +273,12 @@ func (l *Lab) install(ctx context.Context, h Harness, note func(string, ...any))
 	return l.Longhorn.WaitReady(ctx, time.Time{})
 }
 
+// prefix of the volumes' names.
+func (l *Lab) prefix() string { return volumePrefix }
+
 func (l *Lab) attach(ctx context.Context, size resource.Quantity) (err error) {
 	l.VolumeIDs, err = l.Longhorn.CreateVolumes(ctx, longhorn.VolumeSet{
-		Count: l.Spec.Volumes, Size: size, Replicas: l.Spec.Replicas, NamePrefix: volumePrefix,
+		Count: l.Spec.Volumes, Size: size, Replicas: l.Spec.Replicas, NamePrefix: l.prefix(),
 	})
 	if err != nil {
 		return err
