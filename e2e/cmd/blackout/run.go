@@ -36,7 +36,7 @@ func runCommand() *cobra.Command {
 				s = s.Sized(count)
 			}
 			if unsynced != "" {
-				s.Outage.UnsyncedWrites = scenario.UnsyncedWrites(unsynced)
+				s = s.WithUnsynced(scenario.UnsyncedWrites(unsynced))
 			}
 			if cmd.Flags().Changed("backups") || unsynced != "" {
 				if err := s.Validate(report.Known()); err != nil {
