@@ -39,9 +39,12 @@ func (m Machine) Examine(ctx context.Context) Report {
 	asking.Go(func() { s.modules = askModuleProxy(ctx, images.ProbeModule, moduleProbe) })
 
 	facts, capabilities, storage := m.probeEngine(ctx, root)
-	ext4 := ext4Facts{root: by.root, hasMkfs: has(mkfs), alone: true, err: openErr}
+	ext4 := lossFacts{filesystem: scenario.Ext4, root: by.root, alone: true, err: openErr}
+	xfs := ext4
+	xfs.filesystem = scenario.XFS
 	if openErr == nil {
-		ext4 = probeExt4(ctx, ws, has(mkfs))
+		losses := probeLosses(ctx, ws, ext4.filesystem, xfs.filesystem)
+		ext4, xfs = losses[0], losses[1]
 	}
 	policy, policyErr := "", error(nil)
 	if by.debian {
@@ -56,7 +59,8 @@ func (m Machine) Examine(ctx context.Context) Report {
 		checkCgroups(root),
 		checkOverlay(root, storage.driver),
 		checkLoop(loopErr),
-		checkExt4(ext4),
+		checkLoss(ext4),
+		checkLoss(xfs),
 		checkInotify(root),
 		checkMemory(root),
 		checkProcessor(runtime.NumCPU(), runtime.GOARCH),

@@ -19,6 +19,7 @@ const (
 	// processGrace is what children of a killed command get to close its output.
 	processGrace = time.Second
 
+	mkfs       = "mkfs.ext4"
 	firstBuild = "25-40 minutes the first time"
 )
 

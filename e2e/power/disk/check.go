@@ -90,8 +90,8 @@ func find(tool string) string {
 	return ""
 }
 
-// run returns what the program printed in English, also if it failed; then the
-// error has it too.
+// run returns what the program printed in English, also if it failed: then the
+// error begins with the same.
 func run(ctx context.Context, tool string, args ...string) (string, error) {
 	path := find(tool)
 	if path == "" {
@@ -103,17 +103,30 @@ func run(ctx context.Context, tool string, args ...string) (string, error) {
 	// check in the middle of cleaning up.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	out, err := cmd.CombinedOutput()
+	said := string(out)
+	for _, arg := range args {
+		// Whoever reads the line knows which file it is about. e2fsck writes a space
+		// in a name as an underscore.
+		if filepath.IsAbs(arg) {
+			underscored, name := strings.ReplaceAll(arg, " ", "_"), filepath.Base(arg)
+			said = strings.NewReplacer(arg+": ", "", underscored+": ", "", arg, name, underscored, name).Replace(said)
+		}
+	}
 	if err == nil {
-		return string(out), nil
+		return said, nil
 	}
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
-	return string(out), fmt.Errorf("%s: %w: %s", tool, err, short(string(out)))
+	return said, fmt.Errorf("%s: %w: %s", tool, err, short(said))
 }
 
-// noise is what the tools print whatever they find.
-var noise = []string{"Phase ", "- ", "No modify flag set", "Cannot get host filesystem geometry", "Repair may fail if there is a sector size", "the image and the host filesystem"}
+// noise is what the tools print whatever they find, by the beginnings of lines.
+var noise = []string{
+	"Phase ", "- ", "No modify flag set",
+	"Cannot get host filesystem geometry", "Repair may fail if there is a sector size", "the image and the host filesystem",
+	"ALERT: The filesystem has valuable metadata changes", "ignored because the -n option", "which may be resolved by first mounting",
+}
 
 // short is the first of what a tool printed, in one line.
 func short(said string) string {

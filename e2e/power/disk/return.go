@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
-	"path/filepath"
 	"strings"
 
 	"blackout/e2e/scenario"
@@ -54,11 +53,7 @@ func (d Disk) recoverExt4(ctx context.Context, fsck string) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, fmt.Errorf("its ext4 cannot be used any more: %w", err)
 	}
-	return Outcome{
-		Replayed: strings.Contains(said, "recovering journal"),
-		// It begins every line with the image's name.
-		Said: short(strings.ReplaceAll(said, d.Image+": ", "")),
-	}, nil
+	return Outcome{Replayed: strings.Contains(said, "recovering journal"), Said: fsck + ": " + short(said)}, nil
 }
 
 // recoverXFS lets a mount replay the log, which is the only way, and then the
@@ -81,6 +76,6 @@ func (d Disk) recoverXFS(ctx context.Context, fsck string) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, fmt.Errorf("its xfs cannot be used any more: %w", err)
 	}
-	o.Said = fmt.Sprintf("%s: %s", filepath.Base(fsck), o.Said)
+	o.Said = fsck + ": " + o.Said
 	return o, nil
 }
