@@ -219,6 +219,16 @@ func (l realLab) unharmed() {
 	}
 }
 
+// unsynced is on each node the last of what nobody syncs.
+func (l realLab) unsynced() (paths []string) {
+	for _, node := range l.spec.NodeNames() {
+		name, err := os.ReadFile(l.seen(node, "unsynced"))
+		l.g.Expect(err).NotTo(HaveOccurred())
+		paths = append(paths, l.data(node, string(name)))
+	}
+	return paths
+}
+
 // lastStamp is when a node's program last ran.
 func (l realLab) lastStamp(node string) time.Time {
 	raw, err := os.ReadFile(l.seen(node, "alive"))
@@ -266,6 +276,7 @@ func TestRealCuts(t *testing.T) {
 			idle = max(idle, at.Sub(lab.lastStamp(node)))
 		}
 		lab.unharmed()
+		unsynced := lab.unsynced()
 		began = time.Now()
 		returns, err := lab.Restore(t.Context(), lab.nodes()...)
 		lab.g.Expect(err).NotTo(HaveOccurred())
@@ -277,9 +288,9 @@ func TestRealCuts(t *testing.T) {
 			}
 		}
 		records = lab.whole()
-		for _, name := range lab.spec.NodeNames() {
-			raw, _ := os.ReadFile(lab.data(name, fmt.Sprintf("unsynced.%d", i+1)))
-			lab.g.Expect(raw).To(BeEmpty(), "it was never synced")
+		for _, path := range unsynced {
+			raw, _ := os.ReadFile(path)
+			lab.g.Expect(raw).To(BeEmpty(), "%s was never synced", path)
 		}
 	}
 	slices.Sort(skews)
@@ -293,11 +304,12 @@ func TestRealCuts(t *testing.T) {
 	_, err := lab.Cut(t.Context(), scenario.Keep, lab.nodes()...)
 	lab.g.Expect(err).NotTo(HaveOccurred())
 	lab.unharmed()
+	unsynced := lab.unsynced()
 	_, err = lab.Restore(t.Context(), lab.nodes()...)
 	lab.g.Expect(err).NotTo(HaveOccurred())
 	lab.whole()
-	for _, name := range lab.spec.NodeNames() {
-		lab.g.Expect(os.ReadFile(lab.data(name, fmt.Sprintf("unsynced.%d", cuts+1)))).To(BeEquivalentTo("not synced"), "it was kept")
+	for _, path := range unsynced {
+		lab.g.Expect(os.ReadFile(path)).To(BeEquivalentTo("not synced"), "%s was kept", path)
 	}
 }
 

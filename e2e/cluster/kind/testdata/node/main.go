@@ -113,13 +113,27 @@ func write(boot string) {
 			}
 		}
 	}
-	must(os.WriteFile("/var/lib/longhorn/unsynced."+boot, []byte("not synced"), 0o644))
 	failed := make(chan error)
+	go func() { failed <- leave(boot) }()
 	for i := range writers {
 		go func() { failed <- appendTo(fmt.Sprintf("%d.%s", i, boot)) }()
 	}
 	see("errors", (<-failed).Error())
 	os.Exit(1)
+}
+
+// leave writes a file each second that nobody syncs, and tells of the last one.
+func leave(boot string) error {
+	for n := 1; ; n++ {
+		name := fmt.Sprintf("unsynced.%s.%d", boot, n)
+		if err := os.WriteFile("/var/lib/longhorn/"+name, []byte("not synced"), 0o644); err != nil {
+			return err
+		}
+		if err := os.WriteFile("/seen/unsynced", []byte(name), 0o644); err != nil {
+			return err
+		}
+		time.Sleep(time.Second)
+	}
 }
 
 // appendTo appends numbered records and acknowledges each that is synced.
