@@ -224,7 +224,12 @@ func (t *trial) record(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	return errors.Join(t.countToTheEnd(ctx), t.standing(ctx))
+	if err := errors.Join(t.countToTheEnd(ctx), t.standing(ctx)); err != nil || len(t.contents) == 0 {
+		return err
+	}
+	// After the probes: it is a load of its own, and makes backups that nobody
+	// queued.
+	return t.step("content read back", func(note func(string, ...any)) error { return t.compare(ctx, note) })
 }
 
 func (t *trial) parts() string {
@@ -285,14 +290,7 @@ func (t *trial) phases(ctx context.Context) error {
 		}
 	}
 	steady := s.SteadyFor(time.Since(t.powered))
-	if err := t.phase(ctx, history.Steady, steady, func(ctx context.Context) error { return scenario.Pass(ctx, steady) }); err != nil {
-		return err
-	}
-	if len(t.contents) == 0 {
-		return nil
-	}
-	// After the phases, because it is a load of its own.
-	return t.step("content read back", func(note func(string, ...any)) error { return t.compare(ctx, note) })
+	return t.phase(ctx, history.Steady, steady, func(ctx context.Context) error { return scenario.Pass(ctx, steady) })
 }
 
 // profiled phases end with a profile of every process.
