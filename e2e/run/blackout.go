@@ -101,7 +101,14 @@ func (t *trial) churn(ctx context.Context, spec backlog.Spec, queued backlog.Tot
 }
 
 // reconnect replaces every connection that the blackout has killed.
-func (t *trial) reconnect() (err error) {
+func (t *trial) reconnect() error {
+	if err := t.connect(); err != nil {
+		return err
+	}
+	return t.schedule.Reset(t.lab.Cluster)
+}
+
+func (t *trial) connect() (err error) {
 	if t.lab.Cluster, err = t.lab.Provider.Open(); err != nil {
 		return err
 	}
@@ -112,7 +119,7 @@ func (t *trial) reconnect() (err error) {
 		return err
 	}
 	t.lab.Longhorn = t.lab.Longhorn.Without(t.absent...)
-	return t.schedule.Reset(t.lab.Cluster)
+	return nil
 }
 
 // recoverBetween follows the recovery from an outage that is not the last.

@@ -38,7 +38,7 @@ func (t *trial) fill(ctx context.Context) error {
 		return err
 	}
 	t.lab.VolumeIDs, err = t.lab.Longhorn.CreateVolumes(ctx, longhorn.VolumeSet{
-		Count: s.Count, Size: s.Size, Replicas: s.Replicas, NamePrefix: t.lab.prefix(), Backups: urls,
+		Count: s.Count, Size: s.Size, Replicas: s.Replicas, NamePrefix: t.lab.Prefix, Backups: urls,
 	})
 	if err != nil {
 		return err

@@ -29,6 +29,8 @@ type Experiment struct {
 	Request  images.Request
 	// Results is the directory that the run's own directory is made in.
 	Results string
+	// Foreign is the cluster to run in, instead of one of our own; may be nil.
+	Foreign *Foreign
 	// Keep leaves the cluster standing.
 	Keep bool
 	// Announce is told each step as it begins; may be nil.
@@ -114,17 +116,11 @@ func (t *trial) prepareDirectory() error {
 func (t *trial) bringUp(ctx context.Context) (err error) {
 	s := t.Scenario
 	t.announce("a cluster with Longhorn " + t.Request.Longhorn)
-	spec := LabSpec{
-		Run: t.id, Request: t.Request, ControlPlanes: s.Cluster.ControlPlanes, Workers: s.Cluster.Workers,
-		Volumes: s.Volumes.Count, Replicas: s.Volumes.Replicas, VolumeSize: s.Volumes.Size.String(),
+	if t.Foreign != nil {
+		err = t.adopt(ctx)
+	} else {
+		err = t.make(ctx)
 	}
-	if s.Volumes.Content.Fill > 0 {
-		spec.Volumes = 0
-	}
-	if s.Outage.UnsyncedWrites == scenario.Drop {
-		spec.Filesystem, spec.DiskSize = s.Cluster.Disk.Filesystem, s.Cluster.Disk.Size.String()
-	}
-	t.lab, err = t.Up(ctx, spec)
 	if err != nil {
 		return err
 	}
@@ -138,17 +134,34 @@ func (t *trial) bringUp(ctx context.Context) (err error) {
 		return err
 	}
 	t.Progress.Expect(2 + len(history.PhaseNames))
-	err = t.step("a backup target", func(func(string, ...any)) (err error) {
-		if t.store, err = t.lab.Longhorn.InstallObjectStore(ctx, t.lab.Set.ObjectStore); err != nil {
-			return err
-		}
-		return t.lab.Longhorn.ConfigureBackupTarget(ctx, t.store)
-	})
-	if err != nil || s.Volumes.Content.Fill == 0 {
+	err = t.step("a backup target", func(func(string, ...any)) error { return t.target(ctx) })
+	if err != nil || len(t.lab.VolumeIDs) > 0 {
 		return err
 	}
-	t.Progress.Expect(2)
-	return t.step(fmt.Sprintf("%d volumes with content", s.Volumes.Count), func(func(string, ...any)) error { return t.fill(ctx) })
+	t.Progress.Expect(1)
+	return t.step(fmt.Sprintf("%d volumes", s.Volumes.Count), func(func(string, ...any)) error {
+		if s.Volumes.Content.Fill > 0 {
+			return t.fill(ctx)
+		}
+		return t.lab.attach(ctx, s.Volumes.Size)
+	})
+}
+
+// make makes a cluster for the run.
+func (t *trial) make(ctx context.Context) (err error) {
+	s := t.Scenario
+	spec := LabSpec{
+		Run: t.id, Request: t.Request, ControlPlanes: s.Cluster.ControlPlanes, Workers: s.Cluster.Workers,
+		Volumes: s.Volumes.Count, Replicas: s.Volumes.Replicas, VolumeSize: s.Volumes.Size.String(),
+	}
+	if s.Volumes.Content.Fill > 0 {
+		spec.Volumes = 0
+	}
+	if s.Outage.UnsyncedWrites == scenario.Drop {
+		spec.Filesystem, spec.DiskSize = s.Cluster.Disk.Filesystem, s.Cluster.Disk.Size.String()
+	}
+	t.lab, err = t.Up(ctx, spec)
+	return err
 }
 
 func (t *trial) keepRecord() error {
@@ -330,6 +343,9 @@ func (t *trial) cleanUp(ctx context.Context, failed bool) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.Timeouts.CleanUp)
 	defer cancel()
+	if t.Foreign != nil {
+		return t.leave(ctx)
+	}
 	if failed {
 		if err := t.ExportLogs(ctx, t.id, filepath.Join(t.dir, "logs")); err != nil {
 			t.Progress.Logf("%v", err)

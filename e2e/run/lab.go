@@ -62,6 +62,7 @@ type Lab struct {
 	Cluster    cluster.Cluster
 	Provider   Machines
 	Longhorn   *longhorn.System
+	Prefix     string // of the volumes' names
 	VolumeIDs  []string
 	Timings    []images.Timing
 	Kubeconfig string
@@ -115,7 +116,7 @@ func (h Harness) Up(ctx context.Context, spec LabSpec) (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	lab := &Lab{Spec: spec, Set: set, Timings: builder.Timings}
+	lab := &Lab{Spec: spec, Set: set, Prefix: volumePrefix, Timings: builder.Timings}
 	if spec.ControlPlanes > 1 {
 		if err := builder.EnsureLoadBalancer(ctx); err != nil {
 			return nil, err
@@ -273,12 +274,9 @@ func (l *Lab) install(ctx context.Context, h Harness, note func(string, ...any))
 	return l.Longhorn.WaitReady(ctx, time.Time{})
 }
 
-// prefix of the volumes' names.
-func (l *Lab) prefix() string { return volumePrefix }
-
 func (l *Lab) attach(ctx context.Context, size resource.Quantity) (err error) {
 	l.VolumeIDs, err = l.Longhorn.CreateVolumes(ctx, longhorn.VolumeSet{
-		Count: l.Spec.Volumes, Size: size, Replicas: l.Spec.Replicas, NamePrefix: l.prefix(),
+		Count: l.Spec.Volumes, Size: size, Replicas: l.Spec.Replicas, NamePrefix: l.Prefix,
 	})
 	if err != nil {
 		return err
