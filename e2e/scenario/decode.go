@@ -37,8 +37,8 @@ func KnownOf[U, P ~string](series map[string]U, phases []P, subjects ...string) 
 // in. The error joins a Problem for everything that is wrong; file is the name
 // they carry.
 func Decode(file string, data []byte, known Known) (Scenario, error) {
-	d := &document{file: file, at: map[string]spot{}, keys: map[string]spot{}, bad: map[string]bool{}}
-	root, problem := parse(data)
+	d := newDocument(file)
+	root, problem := parse(data, "scenario")
 	if problem != nil {
 		problem.File = file
 		return Scenario{}, *problem
@@ -54,9 +54,9 @@ func Decode(file string, data []byte, known Known) (Scenario, error) {
 	return s, nil
 }
 
-// parse finds the one document of a file. What the parser cannot read, it cannot
-// read on after: that is one problem.
-func parse(data []byte) (ast.Node, *Problem) {
+// parse finds the one document of a file, which holds a what. What the parser
+// cannot read, it cannot read on after: that is one problem.
+func parse(data []byte, what string) (ast.Node, *Problem) {
 	// Duplicate keys are found later, so that they do not hide the rest.
 	f, err := parser.ParseBytes(data, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
@@ -77,12 +77,12 @@ func parse(data []byte) (ast.Node, *Problem) {
 	}
 	switch len(bodies) {
 	case 0:
-		return nil, &Problem{Line: 1, Column: 1, Message: "no scenario: the file is empty"}
+		return nil, &Problem{Line: 1, Column: 1, Message: "no " + what + ": the file is empty"}
 	case 1:
 		return bodies[0], nil
 	default:
 		at := spotOf(bodies[1])
-		return nil, &Problem{Line: at.line, Column: at.column, Message: "a second document; want one scenario a file"}
+		return nil, &Problem{Line: at.line, Column: at.column, Message: "a second document; want one " + what + " a file"}
 	}
 }
 
@@ -112,6 +112,10 @@ type document struct {
 	keys     map[string]spot
 	bad      map[string]bool
 	problems []Problem
+}
+
+func newDocument(file string) *document {
+	return &document{file: file, at: map[string]spot{}, keys: map[string]spot{}, bad: map[string]bool{}}
 }
 
 // complain also marks the path, so that nothing more is said of its value.

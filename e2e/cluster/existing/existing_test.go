@@ -10,6 +10,7 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+	"k8s.io/client-go/rest"
 
 	"blackout/e2e/cluster"
 	"blackout/e2e/scenario"
@@ -17,7 +18,7 @@ import (
 
 const uid = "0b1c2d3e-0000-4000-8000-000000000001"
 
-// fakeAPI is a fake API server that knows one namespace and two nodes, and
+// fakeAPI is a fake API server that knows one namespace and three nodes, and
 // remembers what it was asked.
 type fakeAPI struct {
 	mu    sync.Mutex
@@ -34,7 +35,7 @@ func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		"/apis":                          `{"kind":"APIGroupList","apiVersion":"v1","groups":[]}`,
 		"/api/v1":                        `{"kind":"APIResourceList","groupVersion":"v1","resources":[{"name":"namespaces","namespaced":false,"kind":"Namespace","verbs":["get"]},{"name":"nodes","namespaced":false,"kind":"Node","verbs":["list"]}]}`,
 		"/api/v1/namespaces/kube-system": `{"kind":"Namespace","apiVersion":"v1","metadata":{"name":"kube-system","uid":"` + uid + `"}}`,
-		"/api/v1/nodes":                  `{"kind":"NodeList","apiVersion":"v1","items":[{"metadata":{"name":"b"}},{"metadata":{"name":"a","labels":{"node-role.kubernetes.io/control-plane":""}}}]}`,
+		"/api/v1/nodes":                  `{"kind":"NodeList","apiVersion":"v1","items":[{"metadata":{"name":"b"},"status":{"addresses":[{"type":"InternalIP","address":"192.0.2.2"}]}},{"metadata":{"name":"c"}},{"metadata":{"name":"a","labels":{"node-role.kubernetes.io/control-plane":""}}}]}`,
 	}
 	answer, ok := answers[r.URL.Path]
 	if !ok || r.Method != http.MethodGet {
@@ -102,7 +103,7 @@ func TestCreateAdoptsTheClusterOfThatUID(t *testing.T) {
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(c.Name()).To(Equal("lab"))
 	g.Expect(c.Capabilities()).To(Equal(cluster.Capabilities{}), "the API and nothing below it")
-	g.Expect(c.Nodes(t.Context())).To(Equal([]cluster.Node{{Name: "a", Role: cluster.ControlPlane}, {Name: "b", Role: cluster.Worker}}))
+	g.Expect(c.Nodes(t.Context())).To(Equal([]cluster.Node{{Name: "a", Role: cluster.ControlPlane}, {Name: "b", Role: cluster.Worker, Address: "192.0.2.2"}, {Name: "c", Role: cluster.Worker}}))
 	g.Expect(api.asked).To(HaveEach(HavePrefix("GET ")), "adopting changes nothing")
 
 	before := api.count()
@@ -146,4 +147,43 @@ func TestCreateSaysThatTheClusterDoesNotAnswer(t *testing.T) {
 	p := provider(t, Spec{Kubeconfig: kubeconfig(t, server.URL), Context: "lab", SystemUID: uid})
 	_, err := p.Create(t.Context())
 	g.Expect(err).To(MatchError(ContainSubstring(`context "lab"`)))
+}
+
+func TestOpenReadsTheKubeconfigAnew(t *testing.T) {
+	g := NewWithT(t)
+	first, second := &fakeAPI{}, &fakeAPI{}
+	server := httptest.NewServer(first)
+	path := kubeconfig(t, server.URL)
+	p := provider(t, Spec{Kubeconfig: path, Context: "lab", SystemUID: uid})
+	_, err := p.Create(t.Context())
+	g.Expect(err).NotTo(HaveOccurred())
+	server.Close()
+	_, err = p.Open()
+	g.Expect(err).To(MatchError(ContainSubstring(`context "lab"`)), "nobody answers")
+
+	moved := httptest.NewServer(second)
+	defer moved.Close()
+	before := first.count()
+	g.Expect(os.Rename(kubeconfig(t, moved.URL), path)).To(Succeed())
+	c, err := p.Open()
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(c.Nodes(t.Context())).To(HaveLen(3))
+	g.Expect(first.count()).To(Equal(before))
+	g.Expect(second.count()).To(BeNumerically(">", 0))
+
+	p.spec.SystemUID = "another"
+	_, err = p.Open()
+	g.Expect(err).To(MatchError(ContainSubstring("leads to another cluster")), "the kubeconfig may have come to lead elsewhere")
+}
+
+func TestConnectionsAreNotShared(t *testing.T) {
+	g := NewWithT(t)
+	p := provider(t, Spec{Kubeconfig: kubeconfig(t, "https://192.0.2.1"), Context: "lab", SystemUID: uid})
+	config, err := p.config()
+	g.Expect(err).NotTo(HaveOccurred())
+	one, err := rest.TransportFor(config)
+	g.Expect(err).NotTo(HaveOccurred())
+	other, err := rest.TransportFor(config)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(one).NotTo(BeIdenticalTo(other), "after a blackout the old ones are dead and not known to be")
 }
