@@ -25,6 +25,10 @@ VOLUMES ?= 4
 SCENARIO ?= scenarios/issue-9978.yaml
 #= number of backups, instead of the scenario's own
 BACKUPS ?=
+#= what becomes of unsynced writes, instead of the scenario's own: drop or keep (keep needs no loop devices)
+UNSYNCED ?=
+#= further flags of "blackout run", such as --context for an existing cluster
+RUN_ARGS ?=
 #= rungs of the size ladder: numbers of backups
 RUNGS ?= 250 500 1000 2000
 #= set to 1: doctor prints JSON
@@ -88,7 +92,7 @@ clean: build ## remove what any run left, alive or killed; ENGINE=1 stops the en
 
 .PHONY: run
 run: build ## run SCENARIO on LONGHORN and judge it: exit code 0 as expected, 1 violation, 2 inconclusive, 3 infrastructure
-	@exec $(bin) run $(request) --scenario '$(SCENARIO)' --results '$(RESULTS)' $(if $(BACKUPS),--backups '$(BACKUPS)')
+	@exec $(bin) run $(request) --scenario '$(SCENARIO)' --results '$(RESULTS)' $(if $(BACKUPS),--backups '$(BACKUPS)') $(if $(UNSYNCED),--unsynced-writes '$(UNSYNCED)') $(RUN_ARGS)
 
 .PHONY: ladder
 ladder: build ## run the rungs of the size ladder and fit what a waiting backup costs (slow)
