@@ -137,6 +137,10 @@ test-e2e: go ## run the Ginkgo suite on kind (slow: up to 80 minutes from nothin
 		go test ./e2e -run TestE2E -count=1 -timeout '$(E2E_TIMEOUT)' -v -args -ginkgo.v -ginkgo.fail-on-empty \
 		-ginkgo.timeout='$(E2E_SUITE_TIMEOUT)' -ginkgo.label-filter='$(LABELS)' -ginkgo.junit-report='$(abspath $(RESULTS))/junit.xml' $(E2E_ARGS)
 
+.PHONY: test-power
+test-power: go ## cut real containers with real disks, as root (a few minutes)
+	BLACKOUT_E2E=1 go test ./e2e/cluster/kind -run '^TestReal' -count=1 -timeout 20m -v
+
 ##@ Code
 
 .PHONY: build

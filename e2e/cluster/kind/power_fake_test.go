@@ -232,8 +232,10 @@ func exists(path string) bool {
 	return err == nil
 }
 
-func (d fakeDisk) Make(context.Context, int64) error { return d.become("make", noMount) }
-func (d fakeDisk) Mount(context.Context) error       { return d.become("mount", wellMounted, noMount) }
+func (d fakeDisk) Make(context.Context, int64) error {
+	return os.WriteFile(d.Image, []byte(noMount), 0o644)
+}
+func (d fakeDisk) Mount(context.Context) error { return d.become("mount", wellMounted, noMount) }
 func (d fakeDisk) Unmount(context.Context) error {
 	return d.become("unmount", noMount, wellMounted, shutDown)
 }
