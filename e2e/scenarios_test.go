@@ -39,7 +39,9 @@ var _ = Describe("scenario", func() {
 	for _, s := range scenarios {
 		for _, version := range s.Longhorn.Versions {
 			text := s.Name + " on Longhorn " + version
-			plans[text] = s.Describe(version)
+			if plans[text], err = run.Describe(s, version); err != nil {
+				panic(err)
+			}
 			It(text, Label(s.Labels...), func(ctx SpecContext) {
 				h, err := run.NewHarness(progress.New(GinkgoWriter))
 				Expect(err).NotTo(HaveOccurred())

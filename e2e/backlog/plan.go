@@ -64,13 +64,10 @@ func (s Spec) check() error {
 		return fmt.Errorf("backlog: prefix %q makes no valid name: %s", s.Prefix, strings.Join(problems, "; "))
 	}
 	switch s.Lost {
-	case scenario.NeverExisted, scenario.DeletedDuringOutage:
+	case scenario.NeverExisted, scenario.DeletedDuringOutage, scenario.RolledBack:
 		return nil
-	case scenario.RolledBack:
-		return fmt.Errorf("backlog: snapshots cannot be lost as %q: that needs disks that lose what was not synced, "+
-			"and the outage does not take any data yet; use %q or %q", s.Lost, scenario.NeverExisted, scenario.DeletedDuringOutage)
 	default:
-		return fmt.Errorf("backlog: lost is %q; use %q or %q", s.Lost, scenario.NeverExisted, scenario.DeletedDuringOutage)
+		return fmt.Errorf("backlog: lost is %q; use %q, %q or %q", s.Lost, scenario.NeverExisted, scenario.DeletedDuringOutage, scenario.RolledBack)
 	}
 }
 
@@ -78,17 +75,25 @@ func (s Spec) check() error {
 // backup.
 func (s Spec) name(i int) string { return fmt.Sprintf("%s-%05d", s.Prefix, i) }
 
+// lost is exactly the share of the count, rounded.
+func (s Spec) lost() int { return int(math.Round(float64(s.Count) * s.LostShare)) }
+
 // Plan lists the backups in the order of their submission. It is pure: a spec
-// has one plan. The lost ones are exactly the share of the count, rounded.
+// has one plan. The lost ones are exactly the share of the count, rounded; those that
+// are to be rolled back are not listed: Churn submits them, under the names that
+// follow.
 func Plan(spec Spec) ([]Item, error) {
 	if err := spec.check(); err != nil {
 		return nil, err
 	}
 	const stream = 0xb10c // any: another stream than that of other users of the seed
 	chance := rand.New(rand.NewPCG(uint64(spec.Seed), stream))
-	lost := int(math.Round(float64(spec.Count) * spec.LostShare))
-	items := make([]Item, spec.Count)
-	for _, i := range chance.Perm(spec.Count)[:lost] {
+	lost, count := spec.lost(), spec.Count
+	if spec.Lost == scenario.RolledBack {
+		lost, count = 0, count-lost
+	}
+	items := make([]Item, count)
+	for _, i := range chance.Perm(count)[:lost] {
 		items[i].Lost = true
 	}
 	for i := range items {

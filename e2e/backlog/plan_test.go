@@ -90,6 +90,20 @@ func TestPlanLosesOnlyDoomedSnapshots(t *testing.T) {
 	}
 }
 
+func TestPlanLeavesTheRolledBackToChurn(t *testing.T) {
+	g := NewWithT(t)
+	spec := specOf(100, 4, 0.75)
+	spec.Lost = scenario.RolledBack
+	items, err := Plan(spec)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(items).To(HaveLen(25))
+	for i, item := range items {
+		g.Expect(item.Name).To(Equal(spec.name(i)))
+		g.Expect(item.Lost).To(BeFalse())
+		g.Expect(spec.Snapshots[item.Volume].Kept).To(ContainElement(item.Snapshot))
+	}
+}
+
 func TestPlanRefuses(t *testing.T) {
 	for says, spoil := range map[string]func(*Spec){
 		"no prefix":                             func(s *Spec) { s.Prefix = "" },
@@ -102,7 +116,6 @@ func TestPlanRefuses(t *testing.T) {
 		"concurrency is 0":                      func(s *Spec) { s.Concurrency = 0 },
 		"at most 250 a volume, so make 3 volum": func(s *Spec) { s.Count = 501 },
 		"over 0 volumes":                        func(s *Spec) { s.Volumes = nil },
-		"needs disks that lose":                 func(s *Spec) { s.Lost = scenario.RolledBack },
 		`lost is "mislaid"`:                     func(s *Spec) { s.Lost = "mislaid" },
 		"call Prepare":                          func(s *Spec) { s.Snapshots = nil },
 	} {

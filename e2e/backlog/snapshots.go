@@ -106,18 +106,7 @@ func DropSnapshots(ctx context.Context, concurrency int, snapshots map[string]Sn
 	var mu sync.Mutex
 	dropped := 0
 	err := parallel(ctx, concurrency, doomed, func(ctx context.Context, name string) error {
-		_, err := once{
-			what: "drop snapshot " + name,
-			call: func(ctx context.Context) error {
-				err := client.DeleteSnapshot(ctx, name)
-				if apierrors.IsNotFound(err) {
-					return nil // gone is what was asked for
-				}
-				return err
-			},
-			seen:    func(attempt) bool { return false },
-			counted: func(attempt) {},
-		}.until(ctx)
+		err := drop(ctx, name, client.DeleteSnapshot)
 		if err == nil {
 			mu.Lock()
 			defer mu.Unlock()
@@ -126,6 +115,23 @@ func DropSnapshots(ctx context.Context, concurrency int, snapshots map[string]Sn
 		return err
 	})
 	return dropped, err
+}
+
+// drop asks for a snapshot's deletion until the API server has accepted it.
+func drop(ctx context.Context, name string, call func(ctx context.Context, name string) error) error {
+	_, err := once{
+		what: "drop snapshot " + name,
+		call: func(ctx context.Context) error {
+			err := call(ctx, name)
+			if apierrors.IsNotFound(err) {
+				return nil // gone is what was asked for
+			}
+			return err
+		},
+		seen:    func(attempt) bool { return false },
+		counted: func(attempt) {},
+	}.until(ctx)
+	return err
 }
 
 // parallel calls do for each name, some at the same time; the first failure ends

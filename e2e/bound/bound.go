@@ -103,6 +103,8 @@ var kinds = map[scenario.BoundKind]func(check) Result{
 	scenario.Orphans:      check.orphans,
 
 	scenario.AcknowledgedWrites: check.acknowledgedWrites,
+	scenario.Chains:             check.chains,
+	scenario.ContentBound:       check.content,
 }
 
 // Check judges a run by every bound of its scenario.
@@ -217,6 +219,11 @@ func (c check) loadMissing() string {
 	}
 	if count < want {
 		return fmt.Sprintf("load not reached: %d of %d backups were queued", count, want)
+	}
+	if c.scenario.Backlog.Lost == scenario.RolledBack && c.scenario.Backlog.LostCount() > 0 {
+		if _, lost := c.run.LastEvent(history.SnapshotLost); !lost {
+			return "load not reached: no snapshot was lost, so no backup names one that the cut has rolled back"
+		}
 	}
 	return ""
 }

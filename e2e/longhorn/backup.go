@@ -14,6 +14,7 @@ const (
 	labelBackupVolume = "backup-volume" // without it the webhook of 1.6 and 1.7 panics
 	labelBackupTarget = "backup-target"
 	modeIncremental   = "incremental"
+	modeFull          = "full"
 )
 
 // ErrBackupFailed marks a backup that ended in any state but Completed.
@@ -23,9 +24,7 @@ var ErrBackupFailed = errors.New("backup failed")
 // ready to be used.
 func (s *System) TakeSnapshot(ctx context.Context, volume, name string) (Snapshot, error) {
 	what := fmt.Sprintf("snapshot %s of volume %s", name, volume)
-	snapshot := &Snapshot{ObjectMeta: named(name), Spec: SnapshotSpec{Volume: volume, CreateSnapshot: true}}
-	snapshot.Labels = map[string]string{LabelManaged: "true"}
-	if err := s.create(ctx, what, snapshot); err != nil {
+	if err := s.create(ctx, what, newSnapshot(volume, name)); err != nil {
 		return Snapshot{}, err
 	}
 	var seen Snapshot
@@ -40,6 +39,12 @@ func (s *System) TakeSnapshot(ctx context.Context, volume, name string) (Snapsho
 		return seen, fmt.Errorf("%w; see that the volume is attached and healthy", err)
 	}
 	return seen, nil
+}
+
+func newSnapshot(volume, name string) *Snapshot {
+	snapshot := &Snapshot{ObjectMeta: named(name), Spec: SnapshotSpec{Volume: volume, CreateSnapshot: true}}
+	snapshot.Labels = map[string]string{LabelManaged: "true"}
+	return snapshot
 }
 
 func snapshotMissing(snapshot Snapshot) string {

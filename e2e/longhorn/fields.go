@@ -15,6 +15,7 @@ type Condition struct {
 // States that the harness compares with; the words are Longhorn's.
 const (
 	VolumeAttached  = "attached"
+	VolumeDetached  = "detached"
 	VolumeHealthy   = "healthy"
 	InstanceRunning = "running"
 	ReplicaReadable = "RW"
@@ -43,6 +44,7 @@ type VolumeSpec struct {
 	NodeID              string `json:"nodeID,omitempty"`
 	Image               string `json:"image,omitempty"`
 	BackupTargetName    string `json:"backupTargetName,omitempty"` // since 1.8
+	FromBackup          string `json:"fromBackup,omitempty"`       // the URL of a backup
 }
 
 // VolumeStatus is what a volume is.
@@ -56,6 +58,8 @@ type VolumeStatus struct {
 	ActualSize       int64       `json:"actualSize,omitempty"` // bytes
 	LastBackup       string      `json:"lastBackup,omitempty"`
 	LastBackupAt     string      `json:"lastBackupAt,omitempty"`
+	RestoreInitiated bool        `json:"restoreInitiated,omitempty"` // stays
+	RestoreRequired  bool        `json:"restoreRequired,omitempty"`  // until it is done
 	Conditions       []Condition `json:"conditions,omitempty"`
 }
 
@@ -99,27 +103,37 @@ type EngineSpec struct {
 
 // EngineStatus is what an engine is. Process fields come from its instance manager.
 type EngineStatus struct {
-	OwnerID             string            `json:"ownerID,omitempty"`
-	CurrentState        string            `json:"currentState,omitempty"`
-	InstanceManagerName string            `json:"instanceManagerName,omitempty"`
-	IP                  string            `json:"ip,omitempty"`
-	Port                int               `json:"port,omitempty"`
-	Started             bool              `json:"started,omitempty"`
-	ReplicaModeMap      map[string]string `json:"replicaModeMap,omitempty"` // replica name -> RW, WO, ERR
-	Conditions          []Condition       `json:"conditions,omitempty"`
+	OwnerID             string                   `json:"ownerID,omitempty"`
+	CurrentState        string                   `json:"currentState,omitempty"`
+	InstanceManagerName string                   `json:"instanceManagerName,omitempty"`
+	IP                  string                   `json:"ip,omitempty"`
+	Port                int                      `json:"port,omitempty"`
+	Started             bool                     `json:"started,omitempty"`
+	ReplicaModeMap      map[string]string        `json:"replicaModeMap,omitempty"` // replica name -> RW, WO, ERR
+	Snapshots           map[string]*SnapshotInfo `json:"snapshots,omitempty"`      // volume-head is one
+	SnapshotsError      string                   `json:"snapshotsError,omitempty"` // why the list is an old one
+	Conditions          []Condition              `json:"conditions,omitempty"`
+}
+
+// SnapshotInfo is a snapshot as the engine process lists it.
+type SnapshotInfo struct {
+	Name    string `json:"name,omitempty"`
+	Removed bool   `json:"removed,omitempty"` // goes with the next purge
+	Created string `json:"created,omitempty"` // RFC 3339
 }
 
 // ReplicaSpec is what a replica is asked to be.
 type ReplicaSpec struct {
-	VolumeName  string `json:"volumeName,omitempty"`
-	NodeID      string `json:"nodeID,omitempty"`
-	EngineName  string `json:"engineName,omitempty"`
-	Image       string `json:"image,omitempty"`
-	DesireState string `json:"desireState,omitempty"`
-	DiskID      string `json:"diskID,omitempty"`
-	Active      bool   `json:"active,omitempty"`
-	FailedAt    string `json:"failedAt,omitempty"`
-	HealthyAt   string `json:"healthyAt,omitempty"`
+	VolumeName        string `json:"volumeName,omitempty"`
+	NodeID            string `json:"nodeID,omitempty"`
+	EngineName        string `json:"engineName,omitempty"`
+	Image             string `json:"image,omitempty"`
+	DesireState       string `json:"desireState,omitempty"`
+	DiskID            string `json:"diskID,omitempty"`
+	Active            bool   `json:"active,omitempty"`
+	DataDirectoryName string `json:"dataDirectoryName,omitempty"` // below the disk's "replicas"
+	FailedAt          string `json:"failedAt,omitempty"`
+	HealthyAt         string `json:"healthyAt,omitempty"`
 }
 
 // ReplicaStatus is what a replica is.
@@ -172,6 +186,7 @@ type BackupStatus struct {
 	BackupCreatedAt   string            `json:"backupCreatedAt,omitempty"`
 	Size              string            `json:"size,omitempty"` // bytes
 	VolumeName        string            `json:"volumeName,omitempty"`
+	VolumeSize        string            `json:"volumeSize,omitempty"` // bytes
 	LastSyncedAt      *metav1.Time      `json:"lastSyncedAt,omitempty"`
 	BackupTargetName  string            `json:"backupTargetName,omitempty"` // since 1.8
 }

@@ -10,12 +10,10 @@ import (
 	"time"
 
 	"github.com/minio/minio-go/v7"
-	"github.com/minio/minio-go/v7/pkg/credentials"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/e2e-framework/klient/k8s/resources"
 )
 
 const (
@@ -163,36 +161,10 @@ func (o *ObjectStore) makeBucket(ctx context.Context) error {
 func (o *ObjectStore) ask(ctx context.Context, talk func(context.Context, *minio.Client) error) error {
 	ctx, cancel := context.WithTimeout(ctx, o.system.timeouts.APICall)
 	defer cancel()
-	var pods corev1.PodList
-	// Not s.api: that one lists in Longhorn's namespace.
-	api, err := resources.New(o.system.config)
-	if err != nil {
-		return fmt.Errorf("make a client: %w", err)
-	}
-	if err := api.WithNamespace(StoreNamespace).List(ctx, &pods, resources.WithLabelSelector(labelApp+"="+StoreNamespace)); err != nil {
-		return fmt.Errorf("list the object store's pods: %w", err)
-	}
-	ready := slices.IndexFunc(pods.Items, func(pod corev1.Pod) bool { return isReady(&pod) && pod.DeletionTimestamp == nil })
-	if ready < 0 {
-		return errors.New("the object store has no ready pod; wait for it or install it again")
-	}
-	tunnel, err := Forward(ctx, o.system.config, StoreNamespace, pods.Items[ready].Name, storePort)
+	c, err := o.Open(ctx)
 	if err != nil {
 		return err
 	}
-	defer tunnel.Close()
-	client, err := storeClient(tunnel.Addr, o.accessKey, o.secretKey)
-	if err != nil {
-		return err
-	}
-	return talk(ctx, client)
-}
-
-func storeClient(addr, accessKey, secretKey string) (*minio.Client, error) {
-	return minio.New(addr, &minio.Options{
-		Creds:        credentials.NewStaticV4(accessKey, secretKey, ""),
-		Region:       storeRegion, // else it is asked for
-		BucketLookup: minio.BucketLookupPath,
-		MaxRetries:   1, // callers poll
-	})
+	defer c.Close()
+	return talk(ctx, c.client)
 }

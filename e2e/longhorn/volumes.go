@@ -38,6 +38,9 @@ type VolumeSet struct {
 	Size       resource.Quantity // rounded up to 2 MiB by Longhorn
 	Replicas   int               // at most one a node
 	NamePrefix string            // names are <prefix>-000, <prefix>-001, ...
+	// Backups are URLs in the backup target, one for each volume, which begins as
+	// that backup, of the same Size. Without any the volumes begin empty.
+	Backups []string
 }
 
 // names of the set, in order.
@@ -59,6 +62,8 @@ func (v VolumeSet) check(nodes int) error {
 		return fmt.Errorf("volumes: size is %s; ask for 16Mi or so", v.Size.String())
 	case v.NamePrefix == "":
 		return fmt.Errorf("volumes: no name prefix; give one")
+	case len(v.Backups) != 0 && len(v.Backups) != v.Count:
+		return fmt.Errorf("volumes: %d backups for %d volumes; give each one or none", len(v.Backups), v.Count)
 	}
 	return nil
 }
@@ -66,7 +71,7 @@ func (v VolumeSet) check(nodes int) error {
 // CreateVolumes makes volumes and attaches each to a node, round robin, without
 // a frontend: inside kind the kernel's iSCSI does not work, and backups do not
 // need one. It returns their names, may be repeated, and does not wait until they
-// are healthy.
+// are healthy, but until those that begin as a backup are restored.
 func (s *System) CreateVolumes(ctx context.Context, set VolumeSet) ([]string, error) {
 	nodes, _, err := s.eligible(ctx)
 	if err != nil {
@@ -75,12 +80,31 @@ func (s *System) CreateVolumes(ctx context.Context, set VolumeSet) ([]string, er
 	if err := set.check(len(nodes)); err != nil {
 		return nil, err
 	}
-	names := set.names()
-	for _, name := range names {
-		// One that is there was made by the same set before: its names are ours.
-		if err := s.create(ctx, "volume "+name, newVolume(name, set, s.features)); err != nil && !apierrors.IsAlreadyExists(err) {
+	if len(set.Backups) > 0 {
+		if err := s.awaitBackups(ctx, set.Backups); err != nil {
 			return nil, err
 		}
+	}
+	names := set.names()
+	for i, name := range names {
+		volume := newVolume(name, set, s.features)
+		if len(set.Backups) > 0 {
+			volume.Spec.FromBackup = set.Backups[i]
+		}
+		// One that is there was made by the same set before: its names are ours.
+		if err := s.create(ctx, "volume "+name, volume); err != nil && !apierrors.IsAlreadyExists(err) {
+			return nil, err
+		}
+		// A restored volume is as large as its backup, whatever was asked for.
+		if got := volume.Spec.Size; len(set.Backups) > 0 && got != set.Size.Value() {
+			return nil, fmt.Errorf("volume %s was made with %d bytes instead of %d; write backup %s with that size", name, got, set.Size.Value(), set.Backups[i])
+		}
+	}
+	if len(set.Backups) > 0 {
+		if err := s.waitRestored(ctx, names); err != nil {
+			return nil, err
+		}
+		s.progress("restored %d volumes", set.Count)
 	}
 	for i, name := range names {
 		if err := s.attach(ctx, name, nodes[i%len(nodes)]); err != nil {

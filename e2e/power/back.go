@@ -78,6 +78,11 @@ func (x *execution) untilNext(ctx context.Context, plan Plan) error {
 		if err := x.awaitBack(ctx); err != nil {
 			return err
 		}
+		if plan.Next == scenario.AfterRecovery {
+			if err := x.Recover(ctx, x.done); err != nil {
+				return fmt.Errorf("recover before the next outage: %w", err)
+			}
+		}
 		if err := scenario.Pass(ctx, plan.Between); err != nil {
 			return fmt.Errorf("wait for the next outage: %w", err)
 		}

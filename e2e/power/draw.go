@@ -25,7 +25,7 @@ func (p Plan) Draw() string {
 		if last > i {
 			which = fmt.Sprintf("outages %d to %d of %d, each", i+1, last+1, len(p.Outages))
 		}
-		like.Title = which + ": " + like.Title
+		like.Title = which + "\n" + like.Title
 		drawn = append(drawn, like)
 		i = last + 1
 	}
@@ -40,7 +40,11 @@ func (p Plan) drawing(i int) timeline.Outage {
 			drawn.Awaited, drawn.Until = false, o.Duration+p.Between
 			drawn.Notes = []string{fmt.Sprintf("next cut %s after power began to return, whatever is back by then", words(p.Between))}
 		} else {
-			drawn.Notes = []string{fmt.Sprintf("next cut %s after all are back", words(p.Between))}
+			after := "all are back"
+			if p.Next == scenario.AfterRecovery {
+				after = "Longhorn has recovered"
+			}
+			drawn.Notes = []string{fmt.Sprintf("next cut %s after %s", words(p.Between), after)}
 		}
 	}
 	restored, cut, owner := map[string]time.Duration{}, map[string]bool{}, map[string]string{}

@@ -16,7 +16,8 @@ func TestPlanIsDrawn(t *testing.T) {
 		want   string
 	}{
 		"staggered return": {func(o *scenario.Outage) { o.Order, o.Stagger = scenario.ControlPlanesFirst, seconds(5) }, `
-outage 1 of 1: 3 nodes without power for 10s, back in 2 groups 5s apart, unsynced writes dropped
+outage 1 of 1
+3 nodes without power for 10s, back in 2 groups 5s apart, unsynced writes dropped
                 0s                   10s        15s         all back
 control-plane ━━X····················^░░░░░░░░░░░░░░░░?░░░░░+━━
 worker        ━━X·······························^░░░░░?░░░░░+━━
@@ -25,28 +26,32 @@ worker2       ━━X·····························�
 		"brown-out": {func(o *scenario.Outage) {
 			o.Repeats, o.Duration, o.Between, o.Next = 4, seconds(2), seconds(5), scenario.AfterRestore
 		}, `
-outages 1 to 3 of 4, each: 3 nodes without power for 2s, unsynced writes dropped
+outages 1 to 3 of 4, each
+3 nodes without power for 2s, unsynced writes dropped
                 0s          2s                              7s next cut
 control-plane ━━X···········^░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░
 worker        ━━X···········^░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░
 worker2       ━━X···········^░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░
 next cut 5s after power began to return, whatever is back by then
 
-outage 4 of 4: 3 nodes without power for 2s, unsynced writes dropped
+outage 4 of 4
+3 nodes without power for 2s, unsynced writes dropped
                 0s                              2s          all back
 control-plane ━━X·······························^░░░░░?░░░░░+━━
 worker        ━━X·······························^░░░░░?░░░░░+━━
 worker2       ━━X·······························^░░░░░?░░░░░+━━
 `},
 		"rolling": {func(o *scenario.Outage) { o.Nodes, o.InTurn = scenario.Workers, true }, `
-outage 1 of 2: 1 node without power for 10s, unsynced writes dropped
+outage 1 of 2
+1 node without power for 10s, unsynced writes dropped
                 0s                              10s         all back
 control-plane ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━
 worker        ━━X·······························^░░░░░?░░░░░+━━
 worker2       ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━
 next cut 1m after all are back
 
-outage 2 of 2: 1 node without power for 10s, unsynced writes dropped
+outage 2 of 2
+1 node without power for 10s, unsynced writes dropped
                 0s                              10s         all back
 control-plane ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━
 worker        ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━
@@ -55,14 +60,16 @@ worker2       ━━X·····························�
 		"a rack, shuffled, unsynced writes kept": {func(o *scenario.Outage) {
 			o.Nodes, o.Rack, o.Order, o.Addresses, o.UnsyncedWrites = scenario.Rack, "left", scenario.OneByOne, scenario.ShuffledAddresses, scenario.Keep
 		}, `
-outage 1 of 1: 2 nodes without power for 10s, back in 2 groups, unsynced writes kept
+outage 1 of 1
+2 nodes without power for 10s, back in 2 groups, unsynced writes kept
                 0s                              10s         all back
 control-plane ━━X·······························^░░░░░?░░░░░+━━  1. to return, with the address of worker2
 worker        ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━
 worker2       ━━X·······························^░░░░░?░░░░░+━━  2. to return, with the address of control-plane
 `},
 		"partial return": {func(o *scenario.Outage) { o.Never = 1 }, `
-outage 1 of 1: 3 nodes without power for 10s, unsynced writes dropped
+outage 1 of 1
+3 nodes without power for 10s, unsynced writes dropped
                 0s                              10s         all back
 control-plane ━━X·······························^░░░░░?░░░░░+━━
 worker        ━━X··············································  never again

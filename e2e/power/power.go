@@ -51,6 +51,10 @@ type Executor struct {
 	API      API
 	Sink     Sink
 	Timeouts scenario.Timeouts
+	// Recover follows what comes back after the nodes have. It is called between
+	// two outages whose plan says after-recovery; what is not reached in time is no
+	// error.
+	Recover func(ctx context.Context, done Done) error
 }
 
 // Done is one outage that is over, with the times that the harness saw.

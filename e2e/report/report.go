@@ -33,6 +33,7 @@ type Verdict struct {
 	Run       history.Header  `json:"run"`
 	Judgement bound.Judgement `json:"judgement"`
 	ExitCode  int             `json:"exitCode"`
+	Outages   []Outage        `json:"outages,omitempty"`
 	Recovery  []Milestone     `json:"recovery,omitempty"`
 	Growth    []Growth        `json:"growth,omitempty"`
 	Observed  []Observed      `json:"observed,omitempty"`
@@ -54,6 +55,7 @@ func Judge(dir string) (Verdict, error) {
 	}
 	v := Verdict{Version: Version, Run: run.Header, Judgement: bound.Check(s, run)}
 	v.ExitCode = v.Judgement.Outcome.ExitCode()
+	v.Outages = outages(run)
 	v.Recovery = recovery(s, run)
 	v.Observed = observed(run)
 	v.Growth, v.Notes = attribute(dir, run)

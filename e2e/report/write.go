@@ -49,6 +49,9 @@ func (v Verdict) markdown(w io.Writer) {
 	for _, r := range v.Judgement.Results {
 		p("| %s | %s | %s | %s | %s |\n", r.Bound, v.told(r), amount(r.Observed, history.Unit(r.Unit)), amount(r.Limit, history.Unit(r.Unit)), strings.ReplaceAll(r.Reason, "|", "\\|"))
 	}
+	if len(v.Outages) > 0 {
+		p("\n## Timeline\n\n```text\n%s```\n", drawn(v.Outages))
+	}
 	if len(v.Recovery) > 0 {
 		p("\n## Recovery, since power began to return\n\n| step | after | evidence |\n|---|---|---|\n")
 		for _, m := range v.Recovery {
@@ -121,6 +124,9 @@ func (v Verdict) WriteText(w io.Writer) error {
 		if means := g.meanings(); len(means) > 0 {
 			fmt.Fprintf(&b, "  that is      %s\n", strings.Join(means, "; "))
 		}
+	}
+	if n := len(v.Outages); n > 0 {
+		fmt.Fprintf(&b, "  outage       %d of %d: %s\n", n, n, v.Outages[n-1])
 	}
 	if len(v.Recovery) > 0 {
 		var steps []string

@@ -8,12 +8,25 @@ import (
 
 	"blackout/e2e/backlog"
 	"blackout/e2e/history"
+	"blackout/e2e/ledger"
 	"blackout/e2e/longhorn"
 	"blackout/e2e/power"
 	"blackout/e2e/scenario"
 )
 
-func (t *trial) blackout(ctx context.Context, snapshots map[string]backlog.Snapshots) error {
+// witnessed is the blackout with a ledger of API writes through it.
+func (t *trial) witnessed(ctx context.Context, spec backlog.Spec, queued backlog.Totals) error {
+	written := ledger.New(t.lab.Cluster.Client().RESTConfig(), t.id, t.writer, t.Timeouts)
+	if err := written.Begin(ctx); err != nil {
+		return err
+	}
+	err := t.blackout(ctx, spec, queued)
+	return errors.Join(err, written.End(ctx))
+}
+
+// blackout does what takes time first: where snapshots are to be lost the cut must
+// come at once.
+func (t *trial) blackout(ctx context.Context, spec backlog.Spec, queued backlog.Totals) error {
 	var err error
 	if t.nodes, err = t.lab.Cluster.Nodes(ctx); err != nil {
 		return err
@@ -26,12 +39,19 @@ func (t *trial) blackout(ctx context.Context, snapshots map[string]backlog.Snaps
 	if err != nil {
 		return err
 	}
-	done, err := power.Executor{Switch: t.lab.Provider, API: api, Sink: t.writer, Timeouts: t.Timeouts}.Execute(ctx, plan)
+	if err := t.watchDisks(ctx); err != nil {
+		return err
+	}
+	executor := power.Executor{Switch: t.lab.Provider, API: api, Sink: t.writer, Timeouts: t.Timeouts, Recover: t.recoverBetween}
+	cut := func(ctx context.Context) error { return t.execute(ctx, executor, plan) }
+	if t.Scenario.Backlog.Lost == scenario.RolledBack {
+		err = t.churn(ctx, spec, queued, cut)
+	} else {
+		err = cut(ctx)
+	}
 	if err != nil {
 		return err
 	}
-	last := done[len(done)-1]
-	t.restored, t.powered = last.Restored, last.Powered
 	if t.power, err = t.lab.Provider.Power(ctx, t.nodes...); err != nil {
 		return fmt.Errorf("look for the nodes after the outage: %w", err)
 	}
@@ -39,13 +59,56 @@ func (t *trial) blackout(ctx context.Context, snapshots map[string]backlog.Snaps
 		return err
 	}
 	if t.Scenario.Backlog.Lost == scenario.DeletedDuringOutage {
-		_, err = backlog.DropSnapshots(ctx, t.Scenario.Backlog.Concurrency, snapshots, t.lab.Longhorn)
+		_, err = backlog.DropSnapshots(ctx, t.Scenario.Backlog.Concurrency, spec.Snapshots, t.lab.Longhorn)
 	}
 	return err
 }
 
+func (t *trial) execute(ctx context.Context, executor power.Executor, plan power.Plan) error {
+	done, err := executor.Execute(ctx, plan)
+	if err != nil {
+		return err
+	}
+	last := done[len(done)-1]
+	t.restored, t.powered = last.Restored, last.Powered
+	for _, node := range last.Absent {
+		t.absent = append(t.absent, node.Name)
+	}
+	return nil
+}
+
+// churn takes and removes snapshots until some are ready that no disk holds yet,
+// and cuts then.
+func (t *trial) churn(ctx context.Context, spec backlog.Spec, queued backlog.Totals, cut func(context.Context) error) error {
+	churning, stop := context.WithCancel(ctx)
+	defer stop()
+	ripe, ended := make(chan struct{}), make(chan error, 1)
+	go func() {
+		var err error
+		t.churned, err = backlog.Churn(churning, backlog.ChurnSpec{
+			Spec: spec, Queued: queued, Limit: t.Timeouts.Churn, Ripe: func() { close(ripe) },
+		}, t.lab.Longhorn, t.writer)
+		ended <- err
+	}()
+	select {
+	case <-ripe:
+	case err := <-ended: // it returns nothing else before it calls Ripe
+		return err
+	}
+	err := cut(ctx)
+	stop()
+	return errors.Join(err, <-ended)
+}
+
 // reconnect replaces every connection that the blackout has killed.
-func (t *trial) reconnect() (err error) {
+func (t *trial) reconnect() error {
+	if err := t.connect(); err != nil {
+		return err
+	}
+	return t.schedule.Reset(t.lab.Cluster)
+}
+
+func (t *trial) connect() (err error) {
 	if t.lab.Cluster, err = t.lab.Provider.Open(); err != nil {
 		return err
 	}
@@ -55,16 +118,57 @@ func (t *trial) reconnect() (err error) {
 	if t.lab.Longhorn, err = longhorn.Open(t.lab.Cluster, t.lab.release(), timeouts, nil); err != nil {
 		return err
 	}
-	return t.schedule.Reset(t.lab.Cluster)
+	t.lab.Longhorn = t.lab.Longhorn.Without(t.absent...)
+	return nil
 }
 
-// recover follows what comes back. A step that is not reached in time is a fact
-// about Longhorn, not a failure of the harness.
+// recoverBetween follows the recovery from an outage that is not the last.
+func (t *trial) recoverBetween(ctx context.Context, done power.Done) error {
+	if err := t.reconnect(); err != nil {
+		return err
+	}
+	missed, err := t.follow(ctx, done.Restored)
+	if err != nil || missed == nil {
+		return err
+	}
+	return t.notRecovered(missed)
+}
+
+// recover follows what comes back until the phase is over.
 func (t *trial) recover(ctx context.Context) error {
-	limited, cancel := context.WithTimeoutCause(ctx, t.Scenario.Phases.Recovery.Duration, errors.New("the recovery phase is over"))
+	limited, cancel := context.WithTimeoutCause(ctx, t.Scenario.Phases.Recovery.Duration, errPhaseOver)
+	defer cancel()
+	missed, err := t.follow(limited, t.restored)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err != nil || missed == nil {
+		return err
+	}
+	if err := t.notRecovered(missed); err != nil {
+		return err
+	}
+	<-limited.Done() // the scenario says when the steady phase begins
+	return ctx.Err()
+}
+
+// recoverAndInspect is the recovery phase.
+func (t *trial) recoverAndInspect(ctx context.Context) error {
+	if err := t.recover(ctx); err != nil {
+		return err
+	}
+	return t.inspect(ctx)
+}
+
+var errPhaseOver = errors.New("the recovery phase is over")
+
+// follow records each step of the recovery as it is reached. One that is not
+// reached in time is a fact about Longhorn, not a failure of the harness.
+func (t *trial) follow(ctx context.Context, restored time.Time) (missed, err error) {
+	limited, cancel := context.WithTimeoutCause(ctx, t.Scenario.Phases.Recovery.Duration, errPhaseOver)
 	defer cancel()
 	system := t.lab.Longhorn
-	err := power.Recovery{Since: t.restored, Sink: t.writer, Steps: []power.Step{
+	err = power.Recovery{Since: restored, Sink: t.writer, Steps: []power.Step{
 		{Name: history.StepManagers, Wait: func(ctx context.Context, since time.Time) (string, error) {
 			return "every manager answers in a container of after the restore, and so do its webhooks", system.WaitManagers(ctx, since)
 		}},
@@ -75,16 +179,15 @@ func (t *trial) recover(ctx context.Context) error {
 			return "healthy by replicas of after the restore", system.WaitVolumesHealthy(ctx, t.lab.VolumeIDs, since)
 		}},
 	}}.Follow(limited)
-	if err == nil || ctx.Err() != nil {
-		return err
+	if err != nil && t.writer.Err() == nil && (ctx.Err() == nil || errors.Is(context.Cause(ctx), errPhaseOver)) {
+		return err, nil
 	}
-	t.Progress.Logf("not recovered: %v", err)
-	event := history.Event{Time: time.Now(), Kind: history.NotRecovered, Fields: map[string]string{"error": err.Error()}}
-	if err := t.writer.Event(event); err != nil {
-		return err
-	}
-	<-limited.Done() // the scenario says when the steady phase begins
-	return ctx.Err()
+	return nil, err
+}
+
+func (t *trial) notRecovered(missed error) error {
+	t.Progress.Logf("not recovered: %v", missed)
+	return t.writer.Event(history.Event{Time: time.Now(), Kind: history.NotRecovered, Fields: map[string]string{"error": missed.Error()}})
 }
 
 // standing fails when a node has lost its power since the last outage, or got it,

@@ -12,9 +12,11 @@ import (
 
 	"blackout/e2e/backlog"
 	"blackout/e2e/cluster"
+	"blackout/e2e/content"
 	"blackout/e2e/engine"
 	"blackout/e2e/history"
 	"blackout/e2e/images"
+	"blackout/e2e/longhorn"
 	"blackout/e2e/probe"
 	"blackout/e2e/report"
 	"blackout/e2e/scenario"
@@ -27,6 +29,8 @@ type Experiment struct {
 	Request  images.Request
 	// Results is the directory that the run's own directory is made in.
 	Results string
+	// Foreign is the cluster to run in, instead of one of our own; may be nil.
+	Foreign *Foreign
 	// Keep leaves the cluster standing.
 	Keep bool
 	// Announce is told each step as it begins; may be nil.
@@ -51,6 +55,11 @@ type trial struct {
 	logs     *probe.Reconciles
 	schedule *probe.Scheduler
 	nodes    []cluster.Node
+	store    *longhorn.ObjectStore
+	contents []content.Spec  // of the volumes, in their order; none if they are empty
+	churned  backlog.Churned // what was acknowledged of snapshots that were to be lost
+	left     leftovers       // what the first outage left on the nodes' disks
+	absent   []string        // nodes that get no power back
 	power    []cluster.Power // of the nodes, after the last outage
 	restored time.Time       // power began to return from it
 	powered  time.Time       // and the last node was given it
@@ -107,10 +116,11 @@ func (t *trial) prepareDirectory() error {
 func (t *trial) bringUp(ctx context.Context) (err error) {
 	s := t.Scenario
 	t.announce("a cluster with Longhorn " + t.Request.Longhorn)
-	t.lab, err = t.Up(ctx, LabSpec{
-		Run: t.id, Request: t.Request, ControlPlanes: s.Cluster.ControlPlanes, Workers: s.Cluster.Workers,
-		Volumes: s.Volumes.Count, Replicas: s.Volumes.Replicas, VolumeSize: s.Volumes.Size.String(),
-	})
+	if t.Foreign != nil {
+		err = t.adopt(ctx)
+	} else {
+		err = t.make(ctx)
+	}
 	if err != nil {
 		return err
 	}
@@ -124,13 +134,34 @@ func (t *trial) bringUp(ctx context.Context) (err error) {
 		return err
 	}
 	t.Progress.Expect(2 + len(history.PhaseNames))
-	return t.step("a backup target", func(func(string, ...any)) error {
-		store, err := t.lab.Longhorn.InstallObjectStore(ctx, t.lab.Set.ObjectStore)
-		if err != nil {
-			return err
+	err = t.step("a backup target", func(func(string, ...any)) error { return t.target(ctx) })
+	if err != nil || len(t.lab.VolumeIDs) > 0 {
+		return err
+	}
+	t.Progress.Expect(1)
+	return t.step(fmt.Sprintf("%d volumes", s.Volumes.Count), func(func(string, ...any)) error {
+		if s.Volumes.Content.Fill > 0 {
+			return t.fill(ctx)
 		}
-		return t.lab.Longhorn.ConfigureBackupTarget(ctx, store)
+		return t.lab.attach(ctx, s.Volumes.Size)
 	})
+}
+
+// make makes a cluster for the run.
+func (t *trial) make(ctx context.Context) (err error) {
+	s := t.Scenario
+	spec := LabSpec{
+		Run: t.id, Request: t.Request, ControlPlanes: s.Cluster.ControlPlanes, Workers: s.Cluster.Workers,
+		Volumes: s.Volumes.Count, Replicas: s.Volumes.Replicas, VolumeSize: s.Volumes.Size.String(),
+	}
+	if s.Volumes.Content.Fill > 0 {
+		spec.Volumes = 0
+	}
+	if s.Outage.UnsyncedWrites == scenario.Drop {
+		spec.Filesystem, spec.DiskSize = s.Cluster.Disk.Filesystem, s.Cluster.Disk.Size.String()
+	}
+	t.lab, err = t.Up(ctx, spec)
+	return err
 }
 
 func (t *trial) keepRecord() error {
@@ -206,7 +237,12 @@ func (t *trial) record(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	return errors.Join(t.countToTheEnd(ctx), t.standing(ctx))
+	if err := errors.Join(t.countToTheEnd(ctx), t.standing(ctx)); err != nil || len(t.contents) == 0 {
+		return err
+	}
+	// After the probes: it is a load of its own, and makes backups that nobody
+	// queued.
+	return t.step("content read back", func(note func(string, ...any)) error { return t.compare(ctx, note) })
 }
 
 func (t *trial) parts() string {
@@ -223,6 +259,9 @@ func (t *trial) phases(ctx context.Context) error {
 		Prefix: "backlog-" + t.id, Count: s.Backlog.Count, LostShare: s.Backlog.LostShare, Lost: s.Backlog.Lost, Rate: s.Backlog.Rate,
 		Concurrency: s.Backlog.Concurrency, Seed: s.Seed, Volumes: t.lab.VolumeIDs,
 	}
+	if err := t.contentWritten(); err != nil {
+		return err
+	}
 	err := t.step("snapshots for the backups that are not lost", func(func(string, ...any)) (err error) {
 		kept, doomed := s.SnapshotsPerVolume()
 		spec.Snapshots, err = backlog.Prepare(ctx, backlog.Preparation{
@@ -236,20 +275,21 @@ func (t *trial) phases(ctx context.Context) error {
 	if err := t.phase(ctx, history.Baseline, s.Phases.Baseline.Duration, func(ctx context.Context) error { return scenario.Pass(ctx, s.Phases.Baseline.Duration) }); err != nil {
 		return err
 	}
-	queue := func(ctx context.Context) error {
-		totals, err := backlog.Queue(ctx, spec, t.lab.Longhorn, t.writer)
+	var totals backlog.Totals
+	queue := func(ctx context.Context) (err error) {
+		totals, err = backlog.Queue(ctx, spec, t.lab.Longhorn, t.writer)
 		if err == nil {
 			t.Progress.Logf("%d backups queued in %s (%.1f/s), %d conflicts, %d refused", totals.Submitted, totals.Elapsed.Round(time.Second), totals.Rate(), totals.Conflicts, totals.Refused)
 		}
 		return err
 	}
-	blackout := func(ctx context.Context) error { return t.blackout(ctx, spec.Snapshots) }
+	blackout := func(ctx context.Context) error { return t.witnessed(ctx, spec, totals) }
 	// The backlog's phase is where it starts; during an outage it runs along.
 	order := []struct {
 		name    history.PhaseName
 		longest time.Duration
 		do      func(context.Context) error
-	}{{history.Backlog, 0, queue}, {history.Outage, 0, blackout}, {history.Recovery, s.Phases.Recovery.Duration, t.recover}}
+	}{{history.Backlog, 0, queue}, {history.Outage, 0, blackout}, {history.Recovery, s.Phases.Recovery.Duration, t.recoverAndInspect}}
 	switch s.Backlog.Start {
 	case scenario.DuringOutage:
 		order[1].do = func(ctx context.Context) error { return together(ctx, blackout, queue) }
@@ -303,6 +343,9 @@ func (t *trial) cleanUp(ctx context.Context, failed bool) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.Timeouts.CleanUp)
 	defer cancel()
+	if t.Foreign != nil {
+		return t.leave(ctx)
+	}
 	if failed {
 		if err := t.ExportLogs(ctx, t.id, filepath.Join(t.dir, "logs")); err != nil {
 			t.Progress.Logf("%v", err)

@@ -19,6 +19,8 @@ import (
 	"blackout/e2e/engine"
 	"blackout/e2e/images"
 	"blackout/e2e/longhorn"
+	"blackout/e2e/power/disk"
+	"blackout/e2e/scenario"
 	"blackout/e2e/workspace"
 )
 
@@ -32,6 +34,25 @@ type LabSpec struct {
 	Volumes       int            `json:"volumes"`
 	Replicas      int            `json:"replicas"`
 	VolumeSize    string         `json:"volumeSize"`
+	// Filesystem and DiskSize of the disks that nodes get of their own; none if
+	// empty.
+	Filesystem scenario.Filesystem `json:"filesystem,omitempty"`
+	DiskSize   string              `json:"diskSize,omitempty"`
+}
+
+// disks as kind is to make them; nil if there are none.
+func (s LabSpec) disks() (*kind.DiskSpec, error) {
+	if s.Filesystem == "" {
+		return nil, nil
+	}
+	size, err := resource.ParseQuantity(s.DiskSize)
+	if err != nil {
+		return nil, fmt.Errorf("disk size %q: %w", s.DiskSize, err)
+	}
+	if err := disk.Check(s.Filesystem); err != nil {
+		return nil, err
+	}
+	return &kind.DiskSpec{Filesystem: s.Filesystem, Size: size.Value()}, nil
 }
 
 // Lab is a cluster with a healthy Longhorn in it.
@@ -41,6 +62,7 @@ type Lab struct {
 	Cluster    cluster.Cluster
 	Provider   Machines
 	Longhorn   *longhorn.System
+	Prefix     string // of the volumes' names
 	VolumeIDs  []string
 	Timings    []images.Timing
 	Kubeconfig string
@@ -74,6 +96,9 @@ func (h Harness) Up(ctx context.Context, spec LabSpec) (*Lab, error) {
 	if _, err := shape.Config(); err != nil {
 		return nil, err
 	}
+	if shape.Disks, err = spec.disks(); err != nil {
+		return nil, err
+	}
 	release, err := h.Workspace.Lock(runLock+spec.Run, false)
 	if errors.Is(err, workspace.ErrLocked) {
 		return nil, fmt.Errorf("run %q is being made by another process: wait for it, or choose another name: %w", spec.Run, err)
@@ -91,13 +116,13 @@ func (h Harness) Up(ctx context.Context, spec LabSpec) (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	lab := &Lab{Spec: spec, Set: set, Timings: builder.Timings}
+	lab := &Lab{Spec: spec, Set: set, Prefix: volumePrefix, Timings: builder.Timings}
 	if spec.ControlPlanes > 1 {
 		if err := builder.EnsureLoadBalancer(ctx); err != nil {
 			return nil, err
 		}
 	}
-	if err := h.build(ctx, e, lab, size); err != nil {
+	if err := h.build(ctx, e, lab, shape, size); err != nil {
 		return nil, err
 	}
 	return lab, nil
@@ -149,7 +174,7 @@ func (h Harness) ExportLogs(ctx context.Context, run, dir string) error {
 // labSteps is how many steps of a lab follow the images.
 const labSteps = 3
 
-func (h Harness) build(ctx context.Context, e *engine.Engine, lab *Lab, size resource.Quantity) error {
+func (h Harness) build(ctx context.Context, e *engine.Engine, lab *Lab, shape kind.Spec, size resource.Quantity) error {
 	missing, err := e.MissingCapabilities()
 	if err != nil {
 		return err
@@ -157,10 +182,8 @@ func (h Harness) build(ctx context.Context, e *engine.Engine, lab *Lab, size res
 	h.Progress.Expect(labSteps)
 	const usualCluster = 50 * time.Second
 	step := h.Progress.Step(fmt.Sprintf("kind cluster of %d nodes", lab.Spec.ControlPlanes+lab.Spec.Workers), usualCluster)
-	provider, err := kind.New(kind.Spec{
-		Run: lab.Spec.Run, ControlPlanes: lab.Spec.ControlPlanes, Workers: lab.Spec.Workers, NodeImage: lab.Set.Node,
-		Constrained: len(missing) > 0,
-	}, e, h.Workspace, h.Timeouts, step.Note)
+	shape.NodeImage, shape.Constrained = lab.Set.Node, len(missing) > 0
+	provider, err := kind.New(shape, e, h.Workspace, h.Timeouts, step.Note)
 	if err != nil {
 		step.Failed()
 		return err
@@ -181,6 +204,9 @@ func (h Harness) build(ctx context.Context, e *engine.Engine, lab *Lab, size res
 	}
 	lab.finish(step.Done, "longhorn ready", stands)
 
+	if lab.Spec.Volumes == 0 { // they come with content, from a store that does not stand yet
+		return h.writeRecord(lab, true)
+	}
 	const usualVolumes = 25 * time.Second
 	step = h.Progress.Step(fmt.Sprintf("%d volumes healthy", lab.Spec.Volumes), usualVolumes)
 	if err := lab.attach(ctx, size); err != nil {
@@ -250,7 +276,7 @@ func (l *Lab) install(ctx context.Context, h Harness, note func(string, ...any))
 
 func (l *Lab) attach(ctx context.Context, size resource.Quantity) (err error) {
 	l.VolumeIDs, err = l.Longhorn.CreateVolumes(ctx, longhorn.VolumeSet{
-		Count: l.Spec.Volumes, Size: size, Replicas: l.Spec.Replicas, NamePrefix: volumePrefix,
+		Count: l.Spec.Volumes, Size: size, Replicas: l.Spec.Replicas, NamePrefix: l.Prefix,
 	})
 	if err != nil {
 		return err

@@ -2,7 +2,6 @@ package run
 
 import (
 	"blackout/e2e/cluster"
-	"blackout/e2e/cluster/existing"
 	"blackout/e2e/cluster/kind"
 )
 
@@ -14,7 +13,4 @@ type Machines interface {
 	Open() (cluster.Cluster, error)
 }
 
-var (
-	_ Machines = (*kind.Provider)(nil)
-	_ Machines = (*existing.Provider)(nil)
-)
+var _ Machines = (*kind.Provider)(nil)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"blackout/e2e/history"
+	"blackout/e2e/longhorn"
 	"blackout/e2e/probe"
 )
 
@@ -23,7 +24,11 @@ func (t *trial) addProbes() error {
 	if err != nil {
 		return err
 	}
-	census, err := probe.NewCensus(t.lab.Cluster, t.writer.Event, probe.DefaultCensusOptions())
+	// Not what managers found in the backup target, such as volumes' content, nor
+	// what a cluster had before.
+	counted := probe.DefaultCensusOptions()
+	counted.BackupSelector = longhorn.LabelManaged + "=true"
+	census, err := probe.NewCensus(t.lab.Cluster, t.writer.Event, counted)
 	if err != nil {
 		return err
 	}

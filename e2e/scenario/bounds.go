@@ -23,6 +23,8 @@ var boundFields = map[BoundKind]struct{ needs, may []string }{
 	Orphans:      {may: []string{"max"}},
 
 	AcknowledgedWrites: {may: []string{"max"}},
+	Chains:             {may: []string{"max"}},
+	ContentBound:       {may: []string{"max"}},
 }
 
 func (k BoundKind) needs(field string) bool { return slices.Contains(boundFields[k].needs, field) }

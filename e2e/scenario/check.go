@@ -92,6 +92,7 @@ func (c *checker) check() {
 	c.disk()
 	c.racks()
 	c.outage()
+	c.rolledBack()
 	c.sampling()
 	c.bounds()
 	c.expectations()
@@ -202,6 +203,7 @@ func (c *checker) sizes() {
 		c.fail(at("volumes.size"), "", "volumes.size is %s; want a multiple of %s", v.Size.String(), sizeStep.String())
 	}
 	c.snapshots()
+	c.content()
 	if v.Count < 1 || b.Count < 1 {
 		return
 	}
@@ -229,6 +231,18 @@ func (c *checker) snapshots() {
 	if kept, doomed := s.SnapshotsPerVolume(); kept+doomed > limit {
 		c.fail(at("volumes.snapshots", "backlog.lost"), "", "volumes.snapshots is %d, and %d more to be lost: %d a volume; at most %d",
 			kept, doomed, kept+doomed, limit)
+	}
+}
+
+func (c *checker) content() {
+	fill := c.scenario.Volumes.Content.Fill
+	if c.document != nil && c.document.given("volumes.content.fill") && fill == 0 {
+		c.fail(at("volumes.content.fill"), "", "volumes.content.fill is 0; want more, or no content")
+	}
+	for i, b := range c.scenario.Bounds {
+		if b.Kind == ContentBound && fill == 0 {
+			c.fail(at(fmt.Sprintf("bounds[%d].kind", i), "volumes.content"), "", "kind %s needs volumes.content", b.Kind)
+		}
 	}
 }
 

@@ -189,6 +189,10 @@ var badSizes = []bad{
 		"volumes:\n  count: 2\n  snapshots: 251", []string{
 			`12:14: volumes.snapshots is 251, and 0 more to be lost: 251 a volume; at most 250`}},
 	{"snapshots: 60", "snapshots: 0", []string{`16:14: volumes.snapshots is 0; want at least 1`}},
+	{"snapshots: 60", "content: {fill: 0}", []string{`16:19: volumes.content.fill is 0; want more, or no content`}},
+	{"snapshots: 60", "content: {fill: 1.1}", []string{`16:19: volumes.content.fill is 1.1; want 0 to 1`}},
+	{"snapshots: 60", "content: {}", []string{`16:3: volumes.content.fill is missing`}},
+	{"kind: conservation", "kind: content", []string{`54:11: kind content needs volumes.content`}},
 	{`"100"`, `"251"`, []string{`11:25: longhorn.settings.snapshot-max-count is "251"; want 2 to 250`}},
 	{"  count: 20", "  count: 0", []string{`18:10: backlog.count is 0; want at least 1`}},
 	{"  count: 20", "  count: -3", []string{`18:10: backlog.count is -3; want at least 1`}},

@@ -7,6 +7,8 @@ import (
 	"strings"
 )
 
+const percent = 100
+
 // Describe is what a run of the scenario on a version would do, in lines for a
 // reader.
 func (s Scenario) Describe(version string) string {
@@ -17,6 +19,9 @@ func (s Scenario) Describe(version string) string {
 	fmt.Fprintf(&b, "%s on Longhorn %s (labels: %s; seed %d)\n", s.Name, version, strings.Join(s.Labels, ", "), s.Seed)
 	line("cluster", "%d control planes, %d workers; %d volumes of %s, replicas %d", s.Cluster.ControlPlanes, s.Cluster.Workers,
 		s.Volumes.Count, s.Volumes.Size.String(), s.Volumes.Replicas)
+	if fill := s.Volumes.Content.Fill; fill > 0 {
+		line("content", "%g%% of each volume's blocks, by the seed, compared in the end", fill*percent)
+	}
 	for _, name := range slices.Sorted(maps.Keys(s.Longhorn.Settings)) {
 		line("setting", "%s=%s", name, s.Longhorn.Settings[name])
 	}
@@ -82,10 +87,9 @@ func (s Scenario) describeOutage(line func(what, format string, args ...any)) {
 		if o.Repeats > 1 {
 			times = fmt.Sprintf("%d times, ", o.Repeats)
 		}
-		after := "after all are back"
-		if o.Next == AfterRestore {
-			after = "after power began to return"
-		}
+		after := map[Next]string{
+			AfterBack: "after all are back", AfterRestore: "after power began to return", AfterRecovery: "after Longhorn has recovered",
+		}[o.Next]
 		line("", "%snext cut %s %s", times, o.Between, after)
 	}
 }

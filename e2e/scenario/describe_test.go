@@ -22,6 +22,10 @@ func TestDescribeSaysWhatARunWouldDo(t *testing.T) {
 			t.Errorf("no %q in:\n%s", part, text)
 		}
 	}
+	s.Volumes.Content.Fill = 0.5
+	if text := s.Describe("v1.7.2"); !strings.Contains(text, "content   50% of each volume's blocks") {
+		t.Errorf("nothing of the content:\n%s", text)
+	}
 	if other := s.Describe("v1.8.1"); !strings.Contains(other, "expected  to pass") {
 		t.Errorf("v1.8.1 is not expected to pass:\n%s", other)
 	}

@@ -212,7 +212,7 @@ func (c *checker) pauses() {
 		c.fail(at("outage.between"), "", "outage.between is %s; want more than 0s", o.Between)
 	case !o.several() && o.Repeats == 1 && o.Between.Duration > 0:
 		c.fail(at("outage.between", "outage.repeats"), "", "outage.between is %s, but repeats is 1", o.Between)
-	case !o.several() && o.Repeats == 1 && o.Next == AfterRestore:
+	case !o.several() && o.Repeats == 1 && o.Next != AfterBack:
 		c.fail(at("outage.next", "outage.repeats"), "", "outage.next %s has no meaning with one outage; want repeats or inTurn", o.Next)
 	}
 }

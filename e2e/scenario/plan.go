@@ -32,7 +32,7 @@ func (b Backlog) LostCount() int { return int(math.Round(float64(b.Count) * b.Lo
 
 // SnapshotsPerVolume are those that stay and those that exist in order to be lost.
 func (s Scenario) SnapshotsPerVolume() (kept, doomed int) {
-	if s.Backlog.Lost != NeverExisted && s.Backlog.LostCount() > 0 {
+	if s.Backlog.Lost == DeletedDuringOutage && s.Backlog.LostCount() > 0 {
 		doomed = s.Volumes.Snapshots
 	}
 	return s.Volumes.Snapshots, doomed

@@ -80,8 +80,18 @@ type Volumes struct {
 	// Replicas of each volume, at most one a worker.
 	Replicas int `json:"replicas" check:"min=1"`
 	// Snapshots that each volume keeps; the backups that are not lost share them.
-	// As many again are made to be lost, unless those never existed.
+	// As many again are made to be lost if they are deleted during the outage.
 	Snapshots int `json:"snapshots" check:"min=1"`
+	// Content that each volume begins with and is compared with in the end, decided
+	// by the seed; left out: volumes begin empty and are not compared.
+	Content Content `json:"content,omitzero"`
+}
+
+// Content of a volume.
+type Content struct {
+	// Fill is the share of a volume's blocks of 2 MiB, over 0 to 1, that are written;
+	// the others are holes. One block is written at least.
+	Fill float64 `json:"fill" check:"required,min=0,max=1"`
 }
 
 // Backlog is the queue of backups.
@@ -90,7 +100,8 @@ type Backlog struct {
 	Count int `json:"count" check:"required,min=1"`
 	// LostShare is the share of Count, 0 to 1, whose snapshot is lost.
 	LostShare float64 `json:"lostShare" check:"required,min=0,max=1"`
-	// Lost says how those snapshots were lost.
+	// Lost says how those snapshots were lost. Rolled back ones are the last that
+	// each volume took before the cut: how many are lost is found, not planned.
 	Lost LostKind `json:"lost"`
 	// Rate of submissions a second, at most; 0: as fast as it goes.
 	Rate float64 `json:"rate" check:"min=0"`
@@ -166,8 +177,9 @@ type Bound struct {
 	Phases []string `json:"phases,omitempty"`
 	// Max is the largest value (ceiling, settle), the most over the baseline's
 	// median (growth), the steepest slope a minute (trend), what may be left
-	// (drain; orphans, 0 if left out), restarts and OOM kills together (restarts,
-	// 0 if left out). In the series' unit.
+	// (drain; orphans, 0 if left out), torn directories (chains, 0 if left out),
+	// restarts and OOM kills together (restarts, 0 if left out), blocks that differ
+	// (content, 0 if left out). In the series' unit.
 	Max resource.Quantity `json:"max"`
 	// Within is how long after the last restore (drain, settle), or after it
 	// began (recovered).

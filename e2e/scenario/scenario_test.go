@@ -64,6 +64,14 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
+func TestContentIsKept(t *testing.T) {
+	s := decoded(t, strings.Replace(least, "volumes: {count: 1}", "volumes: {count: 1, content: {fill: 0.25}}", 1)+"  - {name: data, kind: content}\n")
+	if s.Volumes.Content.Fill != 0.25 {
+		t.Errorf("content is %+v", s.Volumes.Content)
+	}
+	roundTrip(t, s)
+}
+
 // Strings that look like something else must come back as strings.
 func TestRoundTripOddStrings(t *testing.T) {
 	s := decoded(t, least)

@@ -29,10 +29,18 @@ type Timeouts struct {
 	DataPlaneReady time.Duration
 	// VolumesHealthy covers attaching every volume with all its replicas.
 	VolumesHealthy time.Duration
+	// VolumesRestored covers reading the seeded backups from the target, and once
+	// more restoring every volume from its own.
+	VolumesRestored time.Duration
 	// BackupTargetAvailable covers the object store's pod and Longhorn's poll.
 	BackupTargetAvailable time.Duration
 	// BackupDone covers one snapshot and one small backup.
 	BackupDone time.Duration
+	// Churn bounds the rounds of snapshots before a cut that is to roll some back.
+	Churn time.Duration
+	// ReplicasWhole is how long a replica directory may show something torn after
+	// the recovery: one in use is in the middle of a write at times.
+	ReplicasWhole time.Duration
 	// APICall bounds one call to the API server.
 	APICall time.Duration
 	// DiskRelease is how long the processes of a node that was cut may hold its
@@ -55,8 +63,11 @@ func DefaultTimeouts() Timeouts {
 		ManagersReady:         4 * time.Minute,
 		DataPlaneReady:        4 * time.Minute,
 		VolumesHealthy:        4 * time.Minute,
+		VolumesRestored:       4 * time.Minute,
 		BackupTargetAvailable: 3 * time.Minute,
 		BackupDone:            3 * time.Minute,
+		Churn:                 3 * time.Minute,
+		ReplicasWhole:         20 * time.Second,
 		APICall:               30 * time.Second,
 		DiskRelease:           30 * time.Second,
 		Poll:                  time.Second,

@@ -118,13 +118,15 @@ const (
 	Restarts     BoundKind = "restarts"     // at most max restarts and OOM kills
 	Conservation BoundKind = "conservation" // every submitted backup is in some state
 	Orphans      BoundKind = "orphans"      // at most max objects are left without an owner
+	Chains       BoundKind = "chains"       // at most max replica directories are torn after the recovery
+	ContentBound BoundKind = "content"      // at most max blocks of the volumes' content are lost or changed
 	// AcknowledgedWrites to the API server, of which at most max are missing after
 	// the restore.
 	AcknowledgedWrites BoundKind = "acknowledged-writes"
 )
 
 func (BoundKind) words() []string {
-	return texts(Ceiling, Growth, Trend, Drain, Settle, Recovered, Restarts, Conservation, Orphans, AcknowledgedWrites)
+	return texts(Ceiling, Growth, Trend, Drain, Settle, Recovered, Restarts, Conservation, Orphans, Chains, ContentBound, AcknowledgedWrites)
 }
 
 func texts[T ~string](values ...T) []string {

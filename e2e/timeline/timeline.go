@@ -12,7 +12,7 @@ import (
 
 // Outage is one loss of power.
 type Outage struct {
-	Title string
+	Title string // of one line or more
 	Nodes []Node
 	// Awaited: the outage ends when every node is back, and nobody knows yet when
 	// that is.

@@ -79,6 +79,9 @@ func (w Workspace) Images() string { return filepath.Join(w.Root, "images") }
 // Runs holds one directory for each run that has something alive.
 func (w Workspace) Runs() string { return filepath.Join(w.Root, "runs") }
 
+// Foreign holds, for each cluster of somebody else's, which nodes are cut.
+func (w Workspace) Foreign() string { return filepath.Join(w.Root, "foreign") }
+
 // Engine holds the files of a container engine that Blackout started.
 func (w Workspace) Engine() string { return filepath.Join(w.Root, "engine") }
 

@@ -188,6 +188,33 @@ func (p *Provider) returnDisk(ctx context.Context, d nodeDisk) (disk.Outcome, er
 	return d.Return(ctx)
 }
 
+// OnDisks makes Restore call look when the disks of nodes are mounted again and
+// none of the nodes runs yet: what the outage left can then be read.
+func (p *Provider) OnDisks(look func(ctx context.Context, nodes []string) error) { p.onDisks = look }
+
+// ErrNoDisk says that a node has no disk of its own that is mounted on this
+// machine now.
+var ErrNoDisk = errors.New("the node has no mounted disk of its own")
+
+// DataDir is where this machine sees what the node has at path, which is that of
+// one of its disks: /var/lib/longhorn, on control planes also /var/lib/etcd.
+func (p *Provider) DataDir(node, path string) (string, error) {
+	disks, err := p.disksOf([]string{node})
+	if err != nil {
+		return "", err
+	}
+	for _, d := range disks {
+		if diskPaths[d.name] != path {
+			continue
+		}
+		if mounted, err := d.mounted(); err != nil || !mounted {
+			return "", errors.Join(err, fmt.Errorf("%w: %s of %s", ErrNoDisk, path, node))
+		}
+		return filepath.Join(d.mountPoint, dataDir), nil
+	}
+	return "", fmt.Errorf("%w: %s of %s", ErrNoDisk, path, node)
+}
+
 // brokenDisk tells which of the disks cannot be written to, or "".
 func brokenDisk(disks []nodeDisk) (string, error) {
 	for _, d := range disks {

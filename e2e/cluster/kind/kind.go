@@ -138,6 +138,7 @@ type Provider struct {
 	timeouts  scenario.Timeouts
 	note      func(format string, args ...any)
 	kind      *kindcluster.Provider
+	onDisks   func(ctx context.Context, nodes []string) error
 }
 
 // New checks the shape; nothing is made before Create. note takes what kind is

@@ -1,6 +1,7 @@
 package kind
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -91,8 +92,12 @@ func membersOf(nodes []container) ([]members, error) {
 			if err != nil {
 				return nil, fmt.Errorf("list processes: %w", err)
 			}
+			f := findFreezer(groups, c.ID)
+			if f == nil && ended(filepath.Dir(path)) {
+				continue
+			}
 			found[i].pids = append(found[i].pids, pid)
-			if f := findFreezer(groups, c.ID); f == nil {
+			if f == nil {
 				found[i].outside++
 			} else {
 				found[i].freezer = f
@@ -100,6 +105,18 @@ func membersOf(nodes []container) ([]members, error) {
 		}
 	}
 	return found, nil
+}
+
+// ended is true of a process that only waits for its parent to notice its end:
+// the older control groups have let it go by then.
+func ended(proc string) bool {
+	stat, err := os.ReadFile(filepath.Join(proc, "stat"))
+	if err != nil {
+		return false
+	}
+	// The state follows the command, which stands in parentheses.
+	_, after, _ := strings.Cut(string(stat[bytes.LastIndexByte(stat, ')')+1:]), " ")
+	return strings.HasPrefix(after, "Z") || strings.HasPrefix(after, "X")
 }
 
 // remains tells which of these dead nodes has a process yet, or "".

@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"k8s.io/apimachinery/pkg/util/wait"
 )
 
@@ -82,24 +85,50 @@ func (f freezer) still() (bool, error) {
 	return slices.Contains(strings.Split(strings.TrimSpace(string(raw)), "\n"), f.frozen), nil
 }
 
+// stopAll gives all the order to stop, in a row and ahead of whatever else this
+// machine does, and tells when each had taken it. From then on no process of it
+// runs another instruction of its own: the kernel stops it on its way out of the
+// kernel at the latest, where it may have something to finish.
+func stopAll(freezers []*freezer) (at []time.Time, err error) {
+	files := make([]*os.File, len(freezers))
+	for i, f := range freezers {
+		if files[i], err = os.OpenFile(f.order, os.O_WRONLY, 0); err != nil {
+			return nil, err
+		}
+		defer func() { _ = files[i].Close() }()
+	}
+	at = make([]time.Time, len(files))
+	done := make(chan error)
+	go func() {
+		// It is not unlocked, so that the thread ends and its priority with it.
+		runtime.LockOSThread()
+		// Without the right to that it is not as fast.
+		_ = unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 1}, 0)
+		var failed []error
+		for i, file := range files {
+			_, err := file.WriteString(freezers[i].stop)
+			at[i], failed = time.Now(), append(failed, err)
+		}
+		done <- errors.Join(failed...)
+	}()
+	return at, <-done
+}
+
 // await returns when every process was seen to stand still. The order is given
 // again at each look: the kernel can miss what is just being born, see runc's
 // libcontainer/cgroups/fs/freezer.go.
-func (f freezer) await(ctx context.Context) (at time.Time, err error) {
-	err = wait.PollUntilContextCancel(ctx, freezePoll, true, func(context.Context) (bool, error) {
-		if err := f.give(f.stop); err != nil {
-			return false, err
+func (f freezer) await(ctx context.Context) error {
+	return wait.PollUntilContextCancel(ctx, freezePoll, true, func(context.Context) (bool, error) {
+		if still, err := f.still(); still || err != nil {
+			return still, err
 		}
-		still, err := f.still()
-		at = time.Now()
-		return still, err
+		return false, f.give(f.stop)
 	})
-	return at, err
 }
 
 // freezing is how nodes were frozen.
 type freezing struct {
-	stopped  map[string]time.Time // by node, when it was seen to stand still
+	stopped  map[string]time.Time // by node, when it had stopped
 	byEngine bool
 	doomed   bool // killed too, all of them
 	how      string
@@ -114,32 +143,46 @@ func (p *Provider) freeze(ctx context.Context, nodes []container) (freezing, err
 	if err != nil {
 		return freezing{}, err
 	}
-	f := freezing{stopped: map[string]time.Time{}, byEngine: why != "", how: "frozen through their control groups"}
-	stop := func(i int) (time.Time, error) { return freezers[i].await(ctx) }
-	if f.byEngine {
-		f.how = "paused by the engine, since " + why
-		stop = func(i int) (time.Time, error) {
-			_, err := p.engine.Run(ctx, "pause", nodes[i].Name)
-			return time.Now(), err
-		}
+	if why != "" {
+		return p.pause(ctx, nodes, why)
 	}
-	at, order := make([]time.Time, len(nodes)), make([]int, len(nodes))
-	for i := range order {
-		order[i] = i
+	f := freezing{stopped: map[string]time.Time{}}
+	at, err := stopAll(freezers)
+	if err != nil {
+		return f, fmt.Errorf("freeze the nodes: %w", err)
 	}
-	err = each(order, func(i int) (err error) {
-		if at[i], err = stop(i); err != nil {
-			if cause := context.Cause(ctx); cause != nil {
-				err = cause
-			}
-			return fmt.Errorf("freeze node %s: %w", nodes[i].Name, err)
-		}
-		return nil
-	})
+	began := time.Now()
 	for i, c := range nodes {
 		f.stopped[c.Name] = at[i]
+		if err := freezers[i].await(ctx); err != nil {
+			return f, fmt.Errorf("freeze node %s: %w", c.Name, because(ctx, err))
+		}
 	}
-	return f, err
+	f.how = fmt.Sprintf("frozen through their control groups, the last process seen to stand still after %s", time.Since(began).Round(freezePoll))
+	return f, nil
+}
+
+// pause lets the engine freeze the nodes.
+func (p *Provider) pause(ctx context.Context, nodes []container, why string) (freezing, error) {
+	f := freezing{stopped: map[string]time.Time{}, byEngine: true, how: "paused by the engine, since " + why}
+	var mu sync.Mutex
+	return f, each(nodes, func(c container) error {
+		if _, err := p.engine.Run(ctx, "pause", c.Name); err != nil {
+			return fmt.Errorf("freeze node %s: %w", c.Name, because(ctx, err))
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		f.stopped[c.Name] = time.Now()
+		return nil
+	})
+}
+
+// because says why ctx ended, if it did.
+func because(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	return err
 }
 
 // freezersOf finds every node's freezer, or says why it may not be used.

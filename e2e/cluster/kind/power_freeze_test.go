@@ -70,6 +70,20 @@ func TestFreezeAsksTheEngineForProcessesElsewhere(t *testing.T) {
 	f.g.Expect(f.of("status")).To(Equal(three(statusPaused)))
 }
 
+// The older control groups let a process go when it ends, not when its parent
+// notices: instance managers leave such behind.
+func TestFreezeDoesNotCountTheEnded(t *testing.T) {
+	f := newFake(t, "")
+	f.see(processes, v1)
+	f.put(filepath.Join(procRoot, "201", "cgroup"), "6:freezer:/\n5:pids:/docker/"+strings.Repeat("1", idLength)+"\n")
+	f.put(filepath.Join(procRoot, "201", "stat"), "201 (a (Z) S) Z 200 1")
+	found, err := f.inspect(t.Context(), namesOf(f.all()))
+	f.g.Expect(err).NotTo(HaveOccurred())
+	frozen, err := f.freeze(t.Context(), found)
+	f.g.Expect(err).NotTo(HaveOccurred())
+	f.g.Expect(frozen.how).To(HavePrefix("frozen through their control groups"))
+}
+
 func TestFreezeEndsWithItsContext(t *testing.T) {
 	f := newFake(t, "")
 	f.see(processes, v2)

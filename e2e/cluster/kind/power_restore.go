@@ -72,6 +72,11 @@ func (p *Provider) start(ctx context.Context, found []container, addresses map[s
 	if err != nil {
 		return returns, err
 	}
+	if p.onDisks != nil {
+		if err := p.onDisks(ctx, names); err != nil {
+			return returns, err
+		}
+	}
 	if err := p.pin(ctx, found, addresses); err != nil {
 		return returns, err
 	}

@@ -8,9 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"runtime/debug"
-	"syscall"
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
@@ -32,7 +30,7 @@ func execute() (code int) {
 			code = bound.ExitInfrastructure
 		}
 	}()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := untilSignalled(context.Background())
 	defer stop()
 	root := &cobra.Command{
 		Use:           "blackout",
@@ -40,7 +38,7 @@ func execute() (code int) {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(engineCommand(), imagesCommand(), clusterCommand(), cleanCommand(), doctorCommand(), runCommand(), judgeCommand(), fitCommand())
+	root.AddCommand(engineCommand(), imagesCommand(), clusterCommand(), cleanCommand(), doctorCommand(), runCommand(), judgeCommand(), fitCommand(), repowerCommand())
 	// client-go logs what it returns as well; what it returns is reported.
 	klog.SetLogger(logr.Discard())
 	err := root.ExecuteContext(ctx)

@@ -8,6 +8,7 @@ import (
 
 	"blackout/e2e/report"
 	"blackout/e2e/run"
+	"blackout/e2e/scenario"
 )
 
 // outcome carries an exit code through cobra: 0 as expected, 1 violation, 2
@@ -20,6 +21,8 @@ func runCommand() *cobra.Command {
 	var x run.Experiment
 	var file string
 	var count int
+	var unsynced string
+	var foreign foreignFlags
 	var dryRun bool
 	cmd := &cobra.Command{
 		Use:   "run",
@@ -32,6 +35,11 @@ func runCommand() *cobra.Command {
 			}
 			if cmd.Flags().Changed("backups") {
 				s = s.Sized(count)
+			}
+			if unsynced != "" {
+				s = s.WithUnsynced(scenario.UnsyncedWrites(unsynced))
+			}
+			if cmd.Flags().Changed("backups") || unsynced != "" {
 				if err := s.Validate(report.Known()); err != nil {
 					return err
 				}
@@ -47,6 +55,9 @@ func runCommand() *cobra.Command {
 				return err
 			}
 			x.Scenario = s
+			if x.Foreign, err = foreign.cluster(); err != nil {
+				return err
+			}
 			v, dir, err := x.Run(cmd.Context())
 			fmt.Fprintf(cmd.ErrOrStderr(), "results: %s\n", dir)
 			if err != nil {
@@ -61,6 +72,9 @@ func runCommand() *cobra.Command {
 	requestFlags(cmd, &x.Request)
 	cmd.Flags().StringVar(&file, "scenario", filepath.Join("scenarios", "issue-9978.yaml"), "what to do")
 	cmd.Flags().IntVar(&count, "backups", 0, "number of backups, instead of the scenario's own")
+	foreign.add(cmd)
+	cmd.Flags().StringVar(&foreign.store, "object-store-image", "", "image of an S3 server that the nodes of the existing cluster have, if it has no backup target")
+	cmd.Flags().StringVar(&unsynced, "unsynced-writes", "", "drop or keep, instead of the scenario's own: keep needs no loop devices")
 	cmd.Flags().StringVar(&x.Results, "results", "results", "directory for the run's own directory")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say what the run would do")
 	cmd.Flags().BoolVar(&x.Keep, "keep", false, "leave the cluster standing")

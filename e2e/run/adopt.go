@@ -1,0 +1,153 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"blackout/e2e/cluster"
+	"blackout/e2e/cluster/existing"
+	"blackout/e2e/images"
+	"blackout/e2e/longhorn"
+	"blackout/e2e/scenario"
+)
+
+// Foreign is a cluster that somebody else made, and what a run may do to it.
+type Foreign struct {
+	existing.Spec
+	// ObjectStore is the image of an S3 server that the nodes have, for a run that
+	// needs a backup target where there is none. A target that there is stays.
+	ObjectStore string
+}
+
+// adopt takes the cluster as it is: Longhorn runs in it already. Only the volumes
+// are made, under the run's own name, and go with the run.
+func (t *trial) adopt(ctx context.Context) error {
+	s := t.Scenario
+	if len(s.Longhorn.Settings) > 0 {
+		return errors.New("the scenario changes settings of Longhorn (longhorn.settings), which is not done to somebody else's cluster: leave them out, or set them yourself")
+	}
+	provider, err := t.foreign(t.Foreign.Spec)
+	if err != nil {
+		return err
+	}
+	spec := LabSpec{Run: t.id, Request: t.Request, Volumes: s.Volumes.Count, Replicas: s.Volumes.Replicas, VolumeSize: s.Volumes.Size.String()}
+	t.lab = &Lab{Spec: spec, Provider: provider, Prefix: volumePrefix + "-" + t.id}
+	// Whoever died while nodes were cut left them so.
+	if err := provider.Repower(ctx); err != nil {
+		return err
+	}
+	if t.lab.Cluster, err = provider.Create(ctx); err != nil {
+		return err
+	}
+	if err := able(s, t.lab.Cluster); err != nil {
+		return err
+	}
+	release, err := longhorn.Find(ctx, t.lab.Cluster, t.Timeouts)
+	if err != nil {
+		return err
+	}
+	if release.Version != t.Request.Longhorn {
+		return fmt.Errorf("the cluster runs Longhorn %s, not %s: what is expected of a run depends on it, so name it (--longhorn %s)",
+			release.Version, t.Request.Longhorn, release.Version)
+	}
+	t.lab.Set = images.Set{
+		Longhorn: release.Version, Manager: release.Manager, InstanceManager: release.InstanceManager, Engine: release.Engine, ObjectStore: t.Foreign.ObjectStore,
+	}
+	for _, part := range []struct {
+		component images.Component
+		image     string
+	}{{images.Manager, release.Manager}, {images.InstanceManager, release.InstanceManager}, {images.Engine, release.Engine}} {
+		t.lab.Set.Origins = append(t.lab.Set.Origins, images.Origin{Component: string(part.component), Source: "found in the cluster", Version: part.image})
+	}
+	if t.lab.Longhorn, err = longhorn.Open(t.lab.Cluster, release, t.Timeouts, nil); err != nil {
+		return err
+	}
+	nodes, err := t.lab.Cluster.Nodes(ctx)
+	if err != nil {
+		return err
+	}
+	for _, line := range provider.Describe(nodes...) {
+		t.Progress.Logf("%s", line)
+	}
+	return t.writeRecord(t.lab, true)
+}
+
+// foreign opens a provider whose record of cut nodes outlives the run: it is the
+// cluster's, wherever and whenever the next run on it is.
+func (h Harness) foreign(spec existing.Spec) (*existing.Provider, error) {
+	spec.Dir = filepath.Join(h.Workspace.Foreign(), spec.SystemUID)
+	const dirMode = 0o755
+	if err := os.MkdirAll(spec.Dir, dirMode); err != nil {
+		return nil, fmt.Errorf("make a directory for the record of cut nodes: %w", err)
+	}
+	return existing.New(spec, h.Timeouts)
+}
+
+// Repower gives power to the nodes of somebody else's cluster that a killed run
+// has cut.
+func (h Harness) Repower(ctx context.Context, spec existing.Spec) error {
+	provider, err := h.foreign(spec)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, h.Timeouts.CleanUp)
+	defer cancel()
+	return provider.Repower(ctx)
+}
+
+// able refuses what the cluster's provider cannot do, before anything is done.
+func able(s scenario.Scenario, c cluster.Cluster) error {
+	can := c.Capabilities()
+	switch {
+	case !can.CutPower:
+		return fmt.Errorf("cluster %s: its nodes cannot lose their power: say how in a power file (--power)", c.Name())
+	case !slices.Contains(can.Unsynced, s.Outage.UnsyncedWrites):
+		return fmt.Errorf("cluster %s: the scenario wants unsynced writes to be lost or kept (%s), which its power switch does not do; choose --unsynced-writes %s",
+			c.Name(), s.Outage.UnsyncedWrites, can.Unsynced[0])
+	case s.Outage.Addresses == scenario.ShuffledAddresses && !can.Addresses:
+		return fmt.Errorf("cluster %s: its nodes cannot return with chosen addresses; leave outage.addresses out", c.Name())
+	}
+	return nil
+}
+
+// target provides a backup target, unless somebody else's cluster has one.
+func (t *trial) target(ctx context.Context) error {
+	if t.Foreign != nil {
+		url, err := t.lab.Longhorn.TargetURLNow(ctx)
+		if err != nil {
+			return err
+		}
+		switch {
+		case url != "" && t.Scenario.Volumes.Content.Fill > 0:
+			return fmt.Errorf("the scenario's volumes begin with content, which the harness writes into a backup target of its own, but the cluster has %s; leave volumes.content out", url)
+		case url != "":
+			t.Progress.Logf("the cluster's own backup target is used: %s", url)
+			return nil
+		case t.Foreign.ObjectStore == "":
+			return errors.New("the cluster has no backup target: name the image of an S3 server that its nodes have (--object-store-image)")
+		}
+	}
+	var err error
+	if t.store, err = t.lab.Longhorn.InstallObjectStore(ctx, t.lab.Set.ObjectStore); err != nil {
+		return err
+	}
+	return t.lab.Longhorn.ConfigureBackupTarget(ctx, t.store)
+}
+
+// leave takes away what the run made in a cluster that stays.
+func (t *trial) leave(ctx context.Context) error {
+	err := t.lab.Provider.Repower(ctx)
+	if reconnectErr := t.connect(); reconnectErr != nil || err != nil {
+		return errors.Join(err, reconnectErr)
+	}
+	prefixes := []string{"backlog-" + t.id, "whole-" + t.id, "seed-seed-" + t.id}
+	return errors.Join(
+		t.lab.Longhorn.Remove(ctx, prefixes, t.lab.VolumeIDs, t.store),
+		t.lab.Provider.Destroy(ctx), removed(t.Workspace.Remove(t.Workspace.Run(t.id))))
+}
+
+func removed(_ []string, err error) error { return err }
