@@ -49,7 +49,7 @@ func await(ctx context.Context, s source, t target, poll time.Duration, wanted f
 	last := sight{state: unknown, evidence: "nobody has looked yet"}
 	err := wait.PollUntilContextCancel(ctx, poll, true, func(ctx context.Context) (bool, error) {
 		now := s.look(ctx, t)
-		if ctx.Err() == nil { // else the look was cut off, and the one before says more
+		if ctx.Err() == nil || last.at.IsZero() { // a look that was cut off says less than one before
 			last = now
 		}
 		return wanted(now) && ctx.Err() == nil, nil
