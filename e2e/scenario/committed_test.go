@@ -73,7 +73,7 @@ func TestMainScenario(t *testing.T) {
 }
 
 func TestSmokeScenario(t *testing.T) {
-	const atMost = 5 * time.Minute
+	const atMost = 6 * time.Minute
 	s := committedScenario(t, "smoke")
 	if length := typicalLength(s); length >= atMost {
 		t.Errorf("takes %s; want less than %s", length, atMost)
