@@ -39,6 +39,8 @@ ENGINE ?=
 TESTFLAGS ?=
 #= which specs of the Ginkgo suite run, by label: ground, smoke, nightly, qualification, issue-9978
 LABELS ?= ground
+#= how often "make test-power" cuts its containers
+CUTS ?= 20
 #= flags for the Ginkgo suite, such as -ginkgo.dry-run
 E2E_ARGS ?=
 #= time after which the Ginkgo suite gives up and cleans up
@@ -139,7 +141,7 @@ test-e2e: go ## run the Ginkgo suite on kind (slow: up to 80 minutes from nothin
 
 .PHONY: test-power
 test-power: go ## cut real containers with real disks, as root (a few minutes)
-	BLACKOUT_E2E=1 go test ./e2e/cluster/kind -run '^TestReal' -count=1 -timeout 20m -v
+	BLACKOUT_E2E=1 BLACKOUT_TEST_CUTS='$(CUTS)' go test ./e2e/cluster/kind -run '^TestReal' -count=1 -timeout 20m -v
 
 ##@ Code
 

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -21,7 +22,12 @@ import (
 
 func TestRealCuts(t *testing.T) {
 	lab := realNodes(t)
-	const cuts = 20
+	cuts := 20
+	if text := os.Getenv("BLACKOUT_TEST_CUTS"); text != "" {
+		var err error
+		cuts, err = strconv.Atoi(text)
+		lab.g.Expect(err).NotTo(HaveOccurred(), "BLACKOUT_TEST_CUTS")
+	}
 	var skews, took, back []time.Duration
 	var idle time.Duration
 	records := 0
