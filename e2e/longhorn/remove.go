@@ -10,34 +10,21 @@ import (
 	"sigs.k8s.io/e2e-framework/klient/k8s"
 )
 
-// Remove takes away what a run has made in a cluster that outlives it: its
-// backups, known by the prefixes of their names, its volumes with their
-// snapshots, and its object store, from which the backup target is turned first.
-// It may be repeated, and waits until what it removed is gone.
-func (s *System) Remove(ctx context.Context, prefixes, volumes []string, store *ObjectStore) error {
-	if err := s.removeBackups(ctx, prefixes); err != nil {
+// Remove takes away what a run has made in a cluster that outlives it: backups
+// and volumes with their snapshots, which it knows by the beginnings of their
+// names and the harness's label, and its object store, if there is one, from which
+// the backup target is turned first. It may be repeated, and waits until what it
+// removed is gone.
+func (s *System) Remove(ctx context.Context, backups []string, volumes string, store *ObjectStore) error {
+	if err := s.removeBackups(ctx, backups); err != nil {
 		return err
-	}
-	for _, name := range volumes {
-		if err := s.delete(ctx, "volume "+name, &Volume{ObjectMeta: named(name)}); err != nil {
-			return err
-		}
 	}
 	if err := s.until(ctx, s.timeouts.VolumesHealthy, "the run's volumes to be gone", func(ctx context.Context) (string, error) {
 		var all VolumeList
 		if err := s.list(ctx, "volumes", &all); err != nil {
 			return "", err
 		}
-		left := map[string]bool{}
-		for _, volume := range all.Items {
-			left[volume.Name] = true
-		}
-		for _, name := range volumes {
-			if left[name] {
-				return "volume " + name + " is still there", nil
-			}
-		}
-		return "", nil
+		return deleteOurs(ctx, s, all.Items, []string{volumes})
 	}); err != nil {
 		return err
 	}
@@ -53,25 +40,31 @@ func (s *System) removeBackups(ctx context.Context, prefixes []string) error {
 		if err := s.list(ctx, "backups", &all); err != nil {
 			return "", err
 		}
-		left := 0
-		for i := range all.Items {
-			backup := &all.Items[i]
-			if !hasAnyPrefix(backup.Name, prefixes) || backup.Labels[LabelManaged] != "true" {
-				continue
-			}
-			left++
-			if backup.DeletionTimestamp != nil {
-				continue
-			}
-			if err := s.api.Delete(ctx, backup); err != nil && !apierrors.IsNotFound(err) {
-				return "", fmt.Errorf("delete backup %s: %w", backup.Name, err)
-			}
-		}
-		if left > 0 {
-			return fmt.Sprintf("%d are still there", left), nil
-		}
-		return "", nil
+		return deleteOurs(ctx, s, all.Items, prefixes)
 	})
+}
+
+// deleteOurs asks for the deletion of those that bear the harness's label and a
+// name of the run's, and tells how many there are yet.
+func deleteOurs[S, T any](ctx context.Context, s *System, all []Resource[S, T], prefixes []string) (missing string, err error) {
+	left := 0
+	for i := range all {
+		one := &all[i]
+		if !hasAnyPrefix(one.Name, prefixes) || one.Labels[LabelManaged] != "true" {
+			continue
+		}
+		left++
+		if one.DeletionTimestamp != nil {
+			continue
+		}
+		if err := s.api.Delete(ctx, one); err != nil && !apierrors.IsNotFound(err) {
+			return "", fmt.Errorf("delete %s: %w", one.Name, err)
+		}
+	}
+	if left > 0 {
+		return fmt.Sprintf("%d are still there", left), nil
+	}
+	return "", nil
 }
 
 func hasAnyPrefix(name string, prefixes []string) bool {

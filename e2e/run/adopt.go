@@ -140,14 +140,15 @@ func (t *trial) target(ctx context.Context) error {
 
 // leave takes away what the run made in a cluster that stays.
 func (t *trial) leave(ctx context.Context) error {
-	err := t.lab.Provider.Repower(ctx)
-	if reconnectErr := t.connect(); reconnectErr != nil || err != nil {
-		return errors.Join(err, reconnectErr)
+	if t.lab == nil {
+		return nil
 	}
-	prefixes := []string{"backlog-" + t.id, "whole-" + t.id, "seed-seed-" + t.id}
-	return errors.Join(
-		t.lab.Longhorn.Remove(ctx, prefixes, t.lab.VolumeIDs, t.store),
-		t.lab.Provider.Destroy(ctx), removed(t.Workspace.Remove(t.Workspace.Run(t.id))))
+	err := t.lab.Provider.Repower(ctx)
+	if err == nil && t.lab.Longhorn != nil {
+		if err = t.connect(); err == nil {
+			err = t.lab.Longhorn.Remove(ctx, []string{"backlog-" + t.id, "whole-" + t.id}, t.lab.Prefix+"-", t.store)
+		}
+	}
+	_, removeErr := t.Workspace.Remove(t.Workspace.Run(t.id))
+	return errors.Join(err, t.lab.Provider.Destroy(ctx), removeErr)
 }
-
-func removed(_ []string, err error) error { return err }

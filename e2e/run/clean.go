@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"blackout/e2e/cluster/existing"
 	"blackout/e2e/cluster/kind"
 	"blackout/e2e/engine"
 	"blackout/e2e/images"
@@ -47,6 +48,7 @@ func (h Harness) Clean(ctx context.Context, options CleanOptions) (removed []str
 		failures = append(failures, fmt.Errorf("containers and networks were not looked for: %w", err))
 	}
 	did(h.removeDirectories(options.Cache))
+	did(nil, h.cutElsewhere())
 	if options.Engine {
 		said, err := h.Host().Stop(ctx)
 		did([]string{said}, err)
@@ -200,4 +202,15 @@ func (h Harness) removeDirectories(cache bool) (removed []string, err error) {
 		}
 	}
 	return removed, nil
+}
+
+// cutElsewhere fails if a killed run has left nodes of somebody else's cluster
+// without power: how they get it back is in a file that only its user has.
+func (h Harness) cutElsewhere() error {
+	records, err := filepath.Glob(filepath.Join(h.Workspace.Foreign(), "*", existing.RecordFile))
+	if err != nil || len(records) == 0 {
+		return err
+	}
+	return fmt.Errorf("nodes of existing clusters may be without power (%s): give it back with blackout repower --context ... --cluster-uid ... --power ...",
+		strings.Join(records, ", "))
 }

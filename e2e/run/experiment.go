@@ -160,8 +160,10 @@ func (t *trial) make(ctx context.Context) (err error) {
 	if s.Outage.UnsyncedWrites == scenario.Drop {
 		spec.Filesystem, spec.DiskSize = s.Cluster.Disk.Filesystem, s.Cluster.Disk.Size.String()
 	}
-	t.lab, err = t.Up(ctx, spec)
-	return err
+	if t.lab, err = t.Up(ctx, spec); err != nil {
+		return err
+	}
+	return able(s, t.lab.Cluster)
 }
 
 func (t *trial) keepRecord() error {

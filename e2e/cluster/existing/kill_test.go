@@ -68,7 +68,7 @@ func TestAnotherProcessRepowersWhatAKilledOneCut(t *testing.T) {
 			g.Expect(m.fresh(t, "").Repower(t.Context())).To(Succeed())
 			g.Expect([]bool{m.on("b"), m.on("c")}).To(Equal([]bool{true, true}))
 			g.Consistently(func() bool { return m.on("b") && m.on("c") }, time.Second).Should(BeTrue(), "an order that was under way comes no more")
-			g.Expect(filepath.Join(m.dir, "run", recordFile)).NotTo(BeAnExistingFile())
+			g.Expect(filepath.Join(m.dir, "run", RecordFile)).NotTo(BeAnExistingFile())
 		})
 	}
 }

@@ -90,7 +90,7 @@ func (m *fakeMachines) on(name string) bool {
 func TestCutAndRestore(t *testing.T) {
 	g := NewWithT(t)
 	m := machines(t, func(m *fakeMachines) {
-		m.power.Command.Off = sh("cp " + m.dir + "/run/" + recordFile + " " + m.dir + "/seen-{node} && rm " + m.dir + "/{node}")
+		m.power.Command.Off = sh("cp " + m.dir + "/run/" + RecordFile + " " + m.dir + "/seen-{node} && rm " + m.dir + "/{node}")
 	})
 	c, err := m.provider.Create(t.Context())
 	g.Expect(err).NotTo(HaveOccurred())
@@ -133,7 +133,7 @@ func TestCutAndRestore(t *testing.T) {
 
 	_, err = m.provider.Restore(t.Context(), nodeC)
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(filepath.Join(m.dir, "run", recordFile)).NotTo(BeAnExistingFile())
+	g.Expect(filepath.Join(m.dir, "run", RecordFile)).NotTo(BeAnExistingFile())
 }
 
 func TestTheSkewIsThatOfTheNodesNotOfTheOrders(t *testing.T) {
@@ -195,7 +195,7 @@ func TestCutsThatFail(t *testing.T) {
 			}
 			g.Expect(m.provider.Repower(t.Context())).To(Succeed())
 			g.Expect([]bool{m.on("b"), m.on("c")}).To(Equal([]bool{true, true}))
-			g.Expect(filepath.Join(m.dir, "run", recordFile)).NotTo(BeAnExistingFile())
+			g.Expect(filepath.Join(m.dir, "run", RecordFile)).NotTo(BeAnExistingFile())
 		})
 	}
 }
@@ -233,7 +233,7 @@ func TestRestoresThatFail(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	g.Expect(m.provider.Repower(ctx)).To(MatchError(And(ContainSubstring("node b: its power is off"), ContainSubstring("no fuse"), ContainSubstring("by hand"))))
-	g.Expect(filepath.Join(m.dir, "run", recordFile)).To(BeAnExistingFile(), "it is still to be repowered")
+	g.Expect(filepath.Join(m.dir, "run", RecordFile)).To(BeAnExistingFile(), "it is still to be repowered")
 
 	m.set(t, "mended", true)
 	g.Expect(m.provider.Repower(t.Context())).To(Succeed())
@@ -283,7 +283,7 @@ func TestRefusalsBeforeAnythingIsDone(t *testing.T) {
 			_, err := m.provider.Cut(t.Context(), c.unsynced, c.nodes...)
 			g.Expect(err).To(MatchError(And(ContainSubstring("nothing was done"), ContainSubstring(c.want))))
 			g.Expect([]bool{m.on("a"), m.on("b"), m.on("c")}).To(Equal([]bool{true, true, true}))
-			g.Expect(filepath.Join(m.dir, "run", recordFile)).NotTo(BeAnExistingFile())
+			g.Expect(filepath.Join(m.dir, "run", RecordFile)).NotTo(BeAnExistingFile())
 		})
 	}
 }

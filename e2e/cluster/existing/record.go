@@ -22,7 +22,8 @@ type record struct {
 	Armed time.Time `json:"armed,omitzero"`
 }
 
-const recordFile = "power-existing.json"
+// RecordFile is in Spec.Dir while nodes are cut.
+const RecordFile = "power-existing.json"
 
 func (r record) empty() bool { return len(r.Targets) == 0 && len(r.Namespaces) == 0 }
 
@@ -46,7 +47,7 @@ func (r *record) drop(targets []target) {
 	})
 }
 
-func (p *Provider) recordPath() string { return filepath.Join(p.spec.Dir, recordFile) }
+func (p *Provider) recordPath() string { return filepath.Join(p.spec.Dir, RecordFile) }
 
 // recall reads the record; without one no power is cut.
 func (p *Provider) recall() (record, error) {

@@ -185,7 +185,7 @@ func TestSysrqReboots(t *testing.T) {
 		powers, err = f.provider.Power(t.Context(), nodeB)
 		g.Expect(err).NotTo(HaveOccurred())
 		g.Expect(powers[0].On).To(BeTrue())
-		g.Expect(filepath.Join(f.dir, recordFile)).NotTo(BeAnExistingFile())
+		g.Expect(filepath.Join(f.dir, RecordFile)).NotTo(BeAnExistingFile())
 	})
 }
 
@@ -266,7 +266,7 @@ func TestSysrqThatFails(t *testing.T) {
 				pods, namespaces := f.objects(t)
 				g.Expect(pods).To(BeEmpty())
 				g.Expect(namespaces).To(BeEmpty())
-				g.Expect(filepath.Join(f.dir, recordFile)).NotTo(BeAnExistingFile())
+				g.Expect(filepath.Join(f.dir, RecordFile)).NotTo(BeAnExistingFile())
 			})
 		})
 	}
@@ -294,7 +294,7 @@ func TestPodsThatCouldNotBeRemovedAreRemovedLater(t *testing.T) {
 		g.Expect(f.provider.Destroy(t.Context())).To(Succeed())
 		_, namespaces = f.objects(t)
 		g.Expect(namespaces).To(BeEmpty())
-		g.Expect(filepath.Join(f.dir, recordFile)).NotTo(BeAnExistingFile())
+		g.Expect(filepath.Join(f.dir, RecordFile)).NotTo(BeAnExistingFile())
 	})
 }
 
