@@ -178,21 +178,13 @@ func writeAndCut(d disk.Disk, cut func(*disk.Live) error) error {
 		return fmt.Errorf("write the synced file: %w", err)
 	}
 	_, writeErr := synced.Write(content(syncedName))
-	if err := errors.Join(writeErr, synced.Sync(), synced.Close(), syncDir(d.MountPoint)); err != nil {
+	if err := errors.Join(writeErr, synced.Sync(), synced.Close(), workspace.SyncDir(d.MountPoint)); err != nil {
 		return fmt.Errorf("write the synced file: %w", err)
 	}
 	if err := os.WriteFile(filepath.Join(d.MountPoint, unsyncedName), content(unsyncedName), privateFile); err != nil {
 		return fmt.Errorf("write the unsynced file: %w", err)
 	}
 	return cut(live)
-}
-
-func syncDir(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // whole tells whether the file has all it was written with: an empty one is as

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"blackout/e2e/workspace"
 )
 
 // record says which nodes are about to be cut, or were. It is on disk before a
@@ -83,35 +85,11 @@ func (p *Provider) change(how func(*record)) error {
 	} else {
 		var raw []byte
 		if raw, err = json.Marshal(r); err == nil {
-			err = replaceFile(p.recordPath(), raw)
+			err = workspace.Replace(p.recordPath(), raw)
 		}
 	}
 	if err != nil {
 		return fmt.Errorf("record which nodes are cut: %w", err)
 	}
 	return nil
-}
-
-func replaceFile(path string, content []byte) error {
-	const private, dirMode = 0o600, 0o755
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, dirMode); err != nil {
-		return err
-	}
-	fresh, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, private)
-	if err != nil {
-		return err
-	}
-	_, err = fresh.Write(content)
-	if err := errors.Join(err, fresh.Sync(), fresh.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(fresh.Name(), path); err != nil {
-		return err
-	}
-	parent, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(parent.Sync(), parent.Close())
 }

@@ -149,7 +149,7 @@ func (p *Provider) makeDisk(ctx context.Context, d nodeDisk) (data string, err e
 		return "", err
 	}
 	// The first cut may drop what is not synced.
-	return data, syncDir(d.mountPoint)
+	return data, workspace.SyncDir(d.mountPoint)
 }
 
 // returnDisks checks and mounts disks, one after another, which replays their
@@ -255,12 +255,4 @@ func (r realDisk) broken() (string, error) {
 		return "is shut down", nil
 	}
 	return "", nil
-}
-
-func syncDir(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"blackout/e2e/workspace"
 )
 
 // step of a cut or a restore, as the journal calls what is about to be done.
@@ -119,29 +121,10 @@ func (p *Provider) writeJournal(entries map[string]entry) error {
 	}
 	raw, err := json.Marshal(entries)
 	if err == nil {
-		err = replaceFile(p.journal(), raw)
+		err = workspace.Replace(p.journal(), raw)
 	}
 	if err != nil {
 		return fmt.Errorf("write the journal of the power cut: %w", err)
 	}
 	return nil
-}
-
-func replaceFile(path string, content []byte) error {
-	fresh, err := os.Create(path + ".new")
-	if err != nil {
-		return err
-	}
-	_, err = fresh.Write(content)
-	if err := errors.Join(err, fresh.Sync(), fresh.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(fresh.Name(), path); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }
