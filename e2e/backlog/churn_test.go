@@ -147,7 +147,7 @@ func TestChurnRemovesThroughTheCut(t *testing.T) {
 			}
 		}
 		g.Expect(client.removed).To(HaveLen(5), "one a look, for the second until the cut")
-		g.Expect(len(asked)).To(Equal(6), "one more may have been heard")
+		g.Expect(asked).To(HaveLen(6), "one more may have been heard")
 	})
 }
 
@@ -195,7 +195,7 @@ func TestChurnEnds(t *testing.T) {
 		ended string
 	}{
 		"never ready": {
-			func(s *ChurnSpec, r *replicas) { r.ready = func(string, int) time.Duration { return time.Hour } },
+			func(_ *ChurnSpec, r *replicas) { r.ready = func(string, int) time.Duration { return time.Hour } },
 			"wait for snapshots to be ready: not in 3m0s; see whether the volumes are healthy, or give fewer volumes: 0 of 4 snapshots of round 1 are ready", "",
 		},
 		"power gone too early": {func(_ *ChurnSpec, r *replicas) { r.cut = time.Now() }, "not in 3m0s", ""},

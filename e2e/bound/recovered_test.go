@@ -71,7 +71,11 @@ func TestRecovered(t *testing.T) {
 			g.Expect(r.Reason).To(ContainSubstring(test.says))
 			g.Expect(r.Observed).To(Equal(test.observed))
 			g.Expect(r.Limit).To(Equal(60.0))
-			g.Expect(len(r.Offending) > 0).To(Equal(test.verdict == Fail))
+			if test.verdict == Fail {
+				g.Expect(r.Offending).NotTo(BeEmpty())
+			} else {
+				g.Expect(r.Offending).To(BeEmpty())
+			}
 		})
 	}
 }

@@ -192,7 +192,7 @@ func (d *driver) block(config *backupstore.Backup, volume, sum string) (data []b
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, "its file " + blockPath(volume, sum) + " is missing", nil
 	case err != nil:
-		return nil, err.Error(), nil
+		return nil, err.Error(), nil //nolint:nilerr // that is the damage
 	}
 	if data, err = io.ReadAll(reader); err != nil {
 		return nil, "", err

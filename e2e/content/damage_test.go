@@ -74,7 +74,7 @@ func TestDamageIsFound(t *testing.T) {
 		"block file missing": {func(t *testing.T, store *fakeStore, b *backupstore.Backup) {
 			g.Expect(store.Delete(t.Context(), path(*at(b, start)))).To(Succeed())
 		}, Damaged, start, "missing"},
-		"block file damaged": {func(t *testing.T, store *fakeStore, b *backupstore.Backup) {
+		"block file damaged": {func(_ *testing.T, store *fakeStore, b *backupstore.Backup) {
 			file := store.path(path(*at(b, start)))
 			data, err := os.ReadFile(file)
 			g.Expect(err).NotTo(HaveOccurred())

@@ -164,7 +164,7 @@ func (l *Ledger) look(ctx context.Context, number int, acknowledged []string) er
 	if err := wait.PollUntilContextCancel(ctx, l.poll, true, func(ctx context.Context) (bool, error) {
 		var err error
 		found, err = l.list(ctx, number)
-		return err == nil, nil //nolint:nilerr // without power nobody answers
+		return err == nil, nil // without power nobody answers
 	}); err != nil {
 		return fmt.Errorf("look for %d acknowledged writes: %w", len(acknowledged), context.Cause(ctx))
 	}

@@ -211,6 +211,6 @@ func (h Harness) cutElsewhere() error {
 	if err != nil || len(records) == 0 {
 		return err
 	}
-	return fmt.Errorf("nodes of existing clusters may be without power (%s): give it back with blackout repower --context ... --cluster-uid ... --power ...",
+	return fmt.Errorf("nodes of existing clusters may be without power (%s): give it back with blackout repower and the flags of the run",
 		strings.Join(records, ", "))
 }

@@ -60,7 +60,7 @@ func TestAnotherProcessRepowersWhatAKilledOneCut(t *testing.T) {
 			child := exec.Command(self, "-test.run=^TestProcessThatIsKilled$")
 			child.Env = append(os.Environ(), envKubeconfig+"="+kubeconfig(t, server.URL), envMachines+"="+m.dir)
 			g.Expect(child.Start()).To(Succeed())
-			g.Eventually(filepath.Join(m.dir, file), 20*time.Second, 5*time.Millisecond).Should(BeAnExistingFile())
+			g.Eventually(func() string { return filepath.Join(m.dir, file) }, 20*time.Second, 5*time.Millisecond).Should(BeAnExistingFile())
 			g.Expect(child.Process.Kill()).To(Succeed())
 			_ = child.Wait()
 			server.Close() // whoever gives the API server its power must not need it

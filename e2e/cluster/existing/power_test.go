@@ -191,7 +191,7 @@ func TestCutsThatFail(t *testing.T) {
 			for _, path := range pids {
 				pid, err := os.ReadFile(path)
 				g.Expect(err).NotTo(HaveOccurred())
-				g.Eventually(filepath.Join("/proc", strings.TrimSpace(string(pid)))).ShouldNot(BeADirectory(), "killed, not left")
+				g.Eventually(func() string { return filepath.Join("/proc", strings.TrimSpace(string(pid))) }).ShouldNot(BeADirectory(), "killed, not left")
 			}
 			g.Expect(m.provider.Repower(t.Context())).To(Succeed())
 			g.Expect([]bool{m.on("b"), m.on("c")}).To(Equal([]bool{true, true}))

@@ -90,12 +90,18 @@ func (f freezer) still() (bool, error) {
 // runs another instruction of its own: the kernel stops it on its way out of the
 // kernel at the latest, where it may have something to finish.
 func stopAll(freezers []*freezer) (at []time.Time, err error) {
-	files := make([]*os.File, len(freezers))
-	for i, f := range freezers {
-		if files[i], err = os.OpenFile(f.order, os.O_WRONLY, 0); err != nil {
+	files := make([]*os.File, 0, len(freezers))
+	defer func() {
+		for _, file := range files {
+			_ = file.Close()
+		}
+	}()
+	for _, f := range freezers {
+		file, err := os.OpenFile(f.order, os.O_WRONLY, 0)
+		if err != nil {
 			return nil, err
 		}
-		defer func() { _ = files[i].Close() }()
+		files = append(files, file)
 	}
 	at = make([]time.Time, len(files))
 	done := make(chan error)

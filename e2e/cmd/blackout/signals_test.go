@@ -55,13 +55,13 @@ func TestSignalledChild(t *testing.T) {
 		t.Skip("only as a child")
 	}
 	ctx, stop := untilSignalled(context.Background())
-	defer stop()
 	_, _ = os.Stdout.WriteString("ready\n")
 	<-ctx.Done()
 	// Cleaning up: it says so, whoever may still read it, until it is ended.
 	for {
 		_, _ = os.Stdout.WriteString("cleaning\n")
 		if _, err := os.Stdin.Read(make([]byte, 1)); err != nil {
+			stop()
 			os.Exit(0)
 		}
 	}

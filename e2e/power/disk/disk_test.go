@@ -111,7 +111,7 @@ func TestUnmountWaitsForOtherNamespaces(t *testing.T) {
 		g.Expect(holder.Process.Kill()).To(Succeed())
 		d.Release = patience
 		back(t, d)
-		g.Expect(read(t, d.path("file")) == text("synced")).To(BeTrue())
+		g.Expect(read(t, d.path("file"))).To(Equal(text("synced")))
 	})
 }
 

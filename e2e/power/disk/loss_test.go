@@ -19,7 +19,7 @@ import (
 
 // sameAs compares files without printing them whole.
 func sameAs(g Gomega, got, want, what string) {
-	g.ExpectWithOffset(1, got == want).To(BeTrue(), "%s: it holds %d bytes that begin with %.20q", what, len(got), got)
+	g.ExpectWithOffset(1, got).To(Equal(want), "%s: it holds %d bytes that begin with %.20q", what, len(got), got)
 }
 
 // writeAll leaves files that are synced, changed after the sync, and unsynced.
