@@ -166,7 +166,7 @@ func (p *Provider) Power(ctx context.Context, nodes ...cluster.Node) ([]cluster.
 	return powers, nil
 }
 
-// Describe tells, in lines, what a cut of these nodes will do and how they return;
+// Describe tells, in lines, what a cut of these nodes does and how they return;
 // without nodes, of all that the power file names. It asks nobody.
 func (p *Provider) Describe(nodes ...cluster.Node) []string {
 	if p.spec.Power == nil {
@@ -177,9 +177,13 @@ func (p *Provider) Describe(nodes ...cluster.Node) []string {
 			nodes = append(nodes, cluster.Node{Name: name, Address: "{address}"})
 		}
 	}
-	lines := []string{fmt.Sprintf("%d nodes are cut at once; unsynced writes: %s, says the power file, and nobody checks it", len(nodes), p.spec.Power.UnsyncedWrites)}
+	lines := []string{fmt.Sprintf("a cut makes unsynced writes: %s, says the power file, and nobody checks it", p.spec.Power.UnsyncedWrites)}
 	for _, node := range nodes {
-		lines = append(lines, fmt.Sprintf("node %s: %s", node.Name, p.source.tell(target{Name: node.Name, Address: node.Address})))
+		does := "never loses power, for the power file does not name it"
+		if slices.Contains(p.spec.Power.Nodes, node.Name) {
+			does = p.source.tell(target{Name: node.Name, Address: node.Address})
+		}
+		lines = append(lines, fmt.Sprintf("node %s: %s", node.Name, does))
 	}
 	return lines
 }

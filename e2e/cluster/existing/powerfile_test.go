@@ -112,8 +112,9 @@ func TestDescribeTellsWhatWillBeRun(t *testing.T) {
 		g.Expect(err).NotTo(HaveOccurred())
 		return provider(t, Spec{Context: "lab", SystemUID: uid, Power: &power, Dir: t.TempDir()}).Describe(nodes...)
 	}
-	g.Expect(describe(commandFile, cluster.Node{Name: "b", Address: "192.0.2.2"})).To(Equal([]string{
-		"1 nodes are cut at once; unsynced writes: drop, says the power file, and nobody checks it",
+	g.Expect(describe(commandFile, cluster.Node{Name: "a"}, cluster.Node{Name: "b", Address: "192.0.2.2"})).To(Equal([]string{
+		"a cut makes unsynced writes: drop, says the power file, and nobody checks it",
+		"node a: never loses power, for the power file does not name it",
 		`node b: off: ssh b "poweroff -f -n"; on: ipmitool -H 192.0.2.2-bmc power on; seen by: the silence of port 10250 of the node; each within 30s`,
 	}))
 	g.Expect(describe(commandFile)).To(HaveLen(3), "all that the file names")
