@@ -151,13 +151,16 @@ func (s *sysrqSwitch) arm(ctx context.Context, targets []target) error {
 // ready makes one pod and returns when commands run in it and its clock is right.
 func (s *sysrqSwitch) ready(ctx context.Context, api kubernetes.Interface, namespace string, t target) error {
 	pods := api.CoreV1().Pods(namespace)
-	pod, err := pods.Create(ctx, s.podOn(t), metav1.CreateOptions{})
-	if err != nil {
-		return fmt.Errorf("node %s: make the pod that ends it: %w", t.Name, err)
-	}
-	missing := "it was not looked at yet"
-	err = wait.PollUntilContextCancel(ctx, s.poll, true, func(ctx context.Context) (bool, error) {
-		now, err := pods.Get(ctx, pod.Name, metav1.GetOptions{})
+	name, missing := podName(t), "it was not made yet"
+	err := wait.PollUntilContextCancel(ctx, s.poll, true, func(ctx context.Context) (bool, error) {
+		now, err := pods.Get(ctx, name, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			now, err = pods.Create(ctx, s.podOn(t), metav1.CreateOptions{})
+		}
+		if apierrors.IsForbidden(err) { // also while the namespace has no service account yet
+			missing = err.Error()
+			return false, nil
+		}
 		if err != nil {
 			return false, err
 		}
@@ -168,9 +171,9 @@ func (s *sysrqSwitch) ready(ctx context.Context, api kubernetes.Interface, names
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
-		return fmt.Errorf("node %s: wait for pod %s/%s: %w: %s", t.Name, namespace, pod.Name, err, missing)
+		return fmt.Errorf("node %s: wait for pod %s/%s: %w: %s", t.Name, namespace, name, err, missing)
 	}
-	out, err := s.exec(ctx, namespace, pod.Name, "date", "+%s")
+	out, err := s.exec(ctx, namespace, name, "date", "+%s")
 	if err != nil {
 		return fmt.Errorf("node %s: %w", t.Name, err)
 	}

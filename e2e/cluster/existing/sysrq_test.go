@@ -17,6 +17,7 @@ import (
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
@@ -270,6 +271,28 @@ func TestSysrqThatFails(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestPodsWaitForTheirServiceAccount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewWithT(t)
+		f := kernels(t, sysrqFile)
+		refused := 0
+		f.api.PrependReactor("create", "pods", func(clienttesting.Action) (bool, runtime.Object, error) {
+			if refused++; refused < 4 {
+				return true, nil, apierrors.NewForbidden(corev1.Resource("pods"), "", errors.New(`serviceaccount "default" not found`))
+			}
+			return false, nil, nil
+		})
+		_, err := f.provider.Cut(t.Context(), scenario.Drop, nodeB)
+		g.Expect(err).NotTo(HaveOccurred())
+		_, err = f.provider.Restore(t.Context(), nodeB)
+		g.Expect(err).NotTo(HaveOccurred())
+
+		refused = -1 << 30
+		_, err = f.provider.Cut(t.Context(), scenario.Drop, nodeB)
+		g.Expect(err).To(MatchError(And(ContainSubstring("sysrq.timeout"), ContainSubstring(`serviceaccount "default" not found`))))
+	})
 }
 
 func TestPodsThatCouldNotBeRemovedAreRemovedLater(t *testing.T) {
