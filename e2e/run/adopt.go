@@ -106,8 +106,8 @@ func able(s scenario.Scenario, c cluster.Cluster) error {
 	case !can.CutPower:
 		return fmt.Errorf("cluster %s: its nodes cannot lose their power: say how in a power file (--power)", c.Name())
 	case !slices.Contains(can.Unsynced, s.Outage.UnsyncedWrites):
-		return fmt.Errorf("cluster %s: the scenario wants unsynced writes to be lost or kept (%s), which its power switch does not do; choose --unsynced-writes %s",
-			c.Name(), s.Outage.UnsyncedWrites, can.Unsynced[0])
+		return fmt.Errorf("cluster %s: outage.unsyncedWrites is %s, but a cut of its nodes makes them: %s; ask for that (--unsynced-writes %s), or change the power file",
+			c.Name(), s.Outage.UnsyncedWrites, can.Unsynced[0], can.Unsynced[0])
 	case s.Outage.Addresses == scenario.ShuffledAddresses && !can.Addresses:
 		return fmt.Errorf("cluster %s: its nodes cannot return with chosen addresses; leave outage.addresses out", c.Name())
 	}
