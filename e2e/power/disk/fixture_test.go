@@ -10,6 +10,7 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
 
 	"blackout/e2e/scenario"
 	"blackout/e2e/workspace"
@@ -50,7 +51,6 @@ func made(t *testing.T, filesystem scenario.Filesystem) Disk {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		d.Release = patience // also of the test that has none
 		if err := d.Unmount(context.Background()); err != nil {
 			t.Error(err)
 		}
@@ -58,6 +58,9 @@ func made(t *testing.T, filesystem scenario.Filesystem) Disk {
 		loops, loopErr := workspace.Loops(dir)
 		if mountErr != nil || loopErr != nil || len(mounts)+len(loops) > 0 {
 			t.Errorf("left behind: mounts %v, loop devices %v, errors %v, %v", mounts, loops, mountErr, loopErr)
+			for _, mount := range mounts {
+				_ = unix.Unmount(mount, unix.MNT_DETACH)
+			}
 		}
 	})
 	return d
