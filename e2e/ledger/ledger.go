@@ -80,7 +80,8 @@ func (l *Ledger) client() (*kubernetes.Clientset, error) {
 	return client, nil
 }
 
-// Begin makes the namespace and starts to write. Call End.
+// Begin makes the namespace and starts to write. Call End, and Remove if the
+// cluster stays.
 func (l *Ledger) Begin(ctx context.Context) error {
 	client, err := l.client()
 	if err != nil {
@@ -98,9 +99,8 @@ func (l *Ledger) Begin(ctx context.Context) error {
 	return nil
 }
 
-// End stops the writers, which look for what they wrote last, and removes the
-// namespace.
-func (l *Ledger) End(ctx context.Context) error {
+// End stops the writers, which look for what they wrote last.
+func (l *Ledger) End() error {
 	if l.stop == nil {
 		return nil
 	}
@@ -110,14 +110,25 @@ func (l *Ledger) End(ctx context.Context) error {
 		all = append(all, <-l.ended)
 	}
 	l.stop = nil
-	client, err := l.client()
-	if err == nil {
-		err = client.CoreV1().Namespaces().Delete(ctx, l.Namespace, metav1.DeleteOptions{})
-	}
-	if err != nil && !apierrors.IsNotFound(err) {
-		all = append(all, fmt.Errorf("remove the ledger's namespace %s: %w", l.Namespace, err))
-	}
 	return errors.Join(all...)
+}
+
+// Remove removes the namespace from a cluster that outlives the run; one that is
+// gone is no error. It waits for an API server that is on its way back.
+func (l *Ledger) Remove(ctx context.Context) error {
+	var last error
+	err := wait.PollUntilContextCancel(ctx, l.poll, true, func(ctx context.Context) (bool, error) {
+		client, err := l.client()
+		if err != nil {
+			return false, err
+		}
+		last = client.CoreV1().Namespaces().Delete(ctx, l.Namespace, metav1.DeleteOptions{})
+		return last == nil || apierrors.IsNotFound(last), nil
+	})
+	if err != nil {
+		return fmt.Errorf("remove the ledger's namespace %s: %w: %w; delete it by hand", l.Namespace, err, last)
+	}
+	return nil
 }
 
 // write writes until writing ends. When a write fails it first looks for all that

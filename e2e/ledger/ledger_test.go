@@ -27,6 +27,8 @@ type fakeAPI struct {
 	names map[string]string // ConfigMap to writer
 	last  string
 	posts int
+	// removed: the namespace is gone.
+	removed bool
 }
 
 func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -60,6 +62,12 @@ func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				delete(f.names, name)
 			}
 		}
+		_ = json.NewEncoder(w).Encode(metav1.Status{Status: metav1.StatusSuccess})
+	case r.Method == http.MethodDelete && f.removed:
+		w.WriteHeader(http.StatusNotFound)
+		_ = json.NewEncoder(w).Encode(metav1.Status{TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: metav1.StatusFailure, Reason: metav1.StatusReasonNotFound, Code: http.StatusNotFound})
+	case r.Method == http.MethodDelete:
+		f.removed = true
 		_ = json.NewEncoder(w).Encode(metav1.Status{Status: metav1.StatusSuccess})
 	default: // the namespace
 		_ = json.NewEncoder(w).Encode(corev1.Namespace{TypeMeta: metav1.TypeMeta{Kind: "Namespace", APIVersion: "v1"}})
@@ -148,7 +156,7 @@ func TestLedger(t *testing.T) {
 			g.Eventually(func() int { return sink.sum(FieldAcknowledged) }).WithTimeout(10 * time.Second).Should(BeNumerically(">=", 3*writers))
 			before, posts := sink.sum(FieldAcknowledged), api.count()
 			g.Eventually(api.count).WithTimeout(10*time.Second).Should(BeNumerically(">", posts+2), "it goes on after it has looked")
-			g.Expect(l.End(t.Context())).To(Succeed())
+			g.Expect(l.End()).To(Succeed())
 			g.Expect(sink.sum(FieldAcknowledged)).To(BeNumerically(">", before), "and looks for the last ones in the end")
 			if !lose {
 				g.Expect(sink.sum(FieldLost)).To(BeZero())
@@ -171,6 +179,26 @@ func TestLedgerGivesUpWithItsRun(t *testing.T) {
 	g.Eventually(api.written).WithTimeout(10 * time.Second).Should(BeNumerically(">=", 1))
 	api.cut(false)
 	stop()
-	g.Expect(l.End(context.WithoutCancel(ctx))).To(MatchError(ContainSubstring("acknowledged writes")))
-	g.Expect(l.End(t.Context())).To(Succeed(), "twice is no error")
+	g.Expect(l.End()).To(MatchError(ContainSubstring("acknowledged writes")))
+	g.Expect(l.End()).To(Succeed(), "twice is no error")
+}
+
+func TestRemoveWaitsForTheAPIServer(t *testing.T) {
+	g := NewWithT(t)
+	api := &fakeAPI{names: map[string]string{}, dark: true}
+	server := httptest.NewServer(api)
+	defer server.Close()
+	l := New(jsonConfig(server.URL), "r1", &events{}, scenario.Timeouts{Poll: 10 * time.Millisecond})
+	removed := make(chan error, 1)
+	go func() { removed <- l.Remove(t.Context()) }()
+	g.Consistently(removed).WithTimeout(200*time.Millisecond).ShouldNot(Receive(), "nobody can remove without power")
+	api.restore()
+	g.Eventually(removed).WithTimeout(10 * time.Second).Should(Receive(BeNil()))
+	g.Expect(api.removed).To(BeTrue())
+	g.Expect(l.Remove(t.Context())).To(Succeed(), "what is gone is no error")
+
+	api.cut(false)
+	ctx, stop := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer stop()
+	g.Expect(l.Remove(ctx)).To(MatchError(ContainSubstring("delete it by hand")))
 }

@@ -42,8 +42,8 @@ type Inspection struct {
 	Disks Disks
 	Sink  Sink
 	When  string // history.AtRestore, history.AfterRecovery
-	// Settle is how long a directory in which something is torn is read again and
-	// again: one in use is in the middle of a write at times. 0: it is read once,
+	// Settle is how long directories in which something is torn are read again and
+	// again: one in use is in the middle of a write at times. 0: each is read once,
 	// as is right on a node without power.
 	Settle time.Duration
 	// Poll is the pause between two such reads.
@@ -57,6 +57,8 @@ type Found struct {
 	State     string // history.ReplicaInUse, ReplicaGivenUp, ReplicaLingering
 	// Torn is what is wrong, empty if nothing is.
 	Torn string
+
+	disk fs.FS
 }
 
 // Look reads the directories of the places and those that no place owns though a
@@ -87,18 +89,18 @@ func (i Inspection) Look(ctx context.Context, places []Place) ([]Found, error) {
 			if p.Failed {
 				state = history.ReplicaGivenUp
 			}
-			found, err := i.one(ctx, disk, p, state)
-			if err != nil {
-				return all, err
-			}
-			all = append(all, found)
+			all = append(all, look(disk, p, state))
 		}
 		for _, p := range left {
-			found, err := i.one(ctx, disk, p, history.ReplicaLingering)
-			if err != nil {
-				return all, err
-			}
-			all = append(all, found)
+			all = append(all, look(disk, p, history.ReplicaLingering))
+		}
+	}
+	if err := i.settle(ctx, all); err != nil {
+		return all, err
+	}
+	for _, found := range all {
+		if err := i.record(found); err != nil {
+			return all, err
 		}
 	}
 	return all, nil
@@ -123,23 +125,33 @@ func lingering(disk fs.FS, node string, owned []Place, volumes map[string]bool) 
 	return left, nil
 }
 
-// one reads a directory, again if need be, and records what it was at last.
-func (i Inspection) one(ctx context.Context, disk fs.FS, p Place, state string) (Found, error) {
-	found := look(disk, p, state)
-	if i.Settle > 0 && state == history.ReplicaInUse && found.Torn != "" {
-		err := wait.PollUntilContextTimeout(ctx, i.Poll, i.Settle, false, func(context.Context) (bool, error) {
-			found = look(disk, p, state)
-			return found.Torn == "", nil
-		})
-		if err != nil && ctx.Err() != nil {
-			return found, fmt.Errorf("wait for replica directory %s to be whole: %w", p.Directory, context.Cause(ctx))
+// settle reads those in use that are torn again and again, all of them at each
+// look.
+func (i Inspection) settle(ctx context.Context, all []Found) error {
+	var torn []*Found
+	for n := range all {
+		if f := &all[n]; f.State == history.ReplicaInUse && f.Torn != "" {
+			torn = append(torn, f)
 		}
 	}
-	return found, i.record(found)
+	if i.Settle == 0 || len(torn) == 0 {
+		return nil
+	}
+	err := wait.PollUntilContextTimeout(ctx, i.Poll, i.Settle, false, func(context.Context) (bool, error) {
+		torn = slices.DeleteFunc(torn, func(f *Found) bool {
+			*f = look(f.disk, f.Place, f.State)
+			return f.Torn == ""
+		})
+		return len(torn) == 0, nil
+	})
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("wait for replica directory %s to be whole: %w", torn[0].Place.Directory, context.Cause(ctx))
+	}
+	return nil
 }
 
 func look(disk fs.FS, p Place, state string) Found {
-	found := Found{Place: p, State: state}
+	found := Found{Place: p, State: state, disk: disk}
 	var err error
 	if found.Directory, err = Read(disk, p.Directory); err != nil {
 		found.Torn = "the directory is missing"

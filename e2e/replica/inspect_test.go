@@ -120,6 +120,25 @@ func TestLookGivesUpAfterTheSettling(t *testing.T) {
 	})
 }
 
+// On a busy machine all of a lab's directories can be torn.
+func TestLookSettlesAllAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewWithT(t)
+		began, sink := time.Now(), &events{}
+		var places []Place
+		all := disks{}
+		for _, node := range []string{"n1", "n2", "n3"} {
+			all[node] = always(torn())
+			places = append(places, Place{Directory: name, Node: node, Volume: "vol-000"})
+		}
+		found, err := Inspection{Disks: all, Sink: sink, When: history.AfterRecovery, Settle: time.Minute, Poll: time.Second}.Look(t.Context(), places)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(found).To(HaveLen(3))
+		g.Expect(sink.got).To(HaveLen(3))
+		g.Expect(time.Since(began)).To(Equal(time.Minute), "and not each for a minute")
+	})
+}
+
 func TestLookFails(t *testing.T) {
 	g := NewWithT(t)
 	place := []Place{{Directory: name, Node: "n1", Volume: "vol-000"}}

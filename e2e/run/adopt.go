@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
+
+	"k8s.io/apimachinery/pkg/util/wait"
 
 	"blackout/e2e/cluster"
 	"blackout/e2e/cluster/existing"
@@ -14,6 +15,9 @@ import (
 	"blackout/e2e/longhorn"
 	"blackout/e2e/scenario"
 )
+
+// The beginnings of the names of a run's backups, before its id.
+const backlogPrefix, wholePrefix = "backlog-", "whole-"
 
 // Foreign is a cluster that somebody else made, and what a run may do to it.
 type Foreign struct {
@@ -80,10 +84,6 @@ func (t *trial) adopt(ctx context.Context) error {
 // cluster's, wherever and whenever the next run on it is.
 func (h Harness) foreign(spec existing.Spec) (*existing.Provider, error) {
 	spec.Dir = filepath.Join(h.Workspace.Foreign(), spec.SystemUID)
-	const dirMode = 0o755
-	if err := os.MkdirAll(spec.Dir, dirMode); err != nil {
-		return nil, fmt.Errorf("make a directory for the record of cut nodes: %w", err)
-	}
 	return existing.New(spec, h.Timeouts)
 }
 
@@ -145,10 +145,26 @@ func (t *trial) leave(ctx context.Context) error {
 	}
 	err := t.lab.Provider.Repower(ctx)
 	if err == nil && t.lab.Longhorn != nil {
-		if err = t.connect(); err == nil {
-			err = t.lab.Longhorn.Remove(ctx, []string{"backlog-" + t.id, "whole-" + t.id}, t.lab.Prefix+"-", t.store)
-		}
+		err = t.removeMade(ctx)
 	}
 	_, removeErr := t.Workspace.Remove(t.Workspace.Run(t.id))
 	return errors.Join(err, t.lab.Provider.Destroy(ctx), removeErr)
+}
+
+// removeMade waits for the API server first: after an interrupted outage it is
+// only on its way back.
+func (t *trial) removeMade(ctx context.Context) error {
+	var last error
+	if err := wait.PollUntilContextCancel(ctx, t.Timeouts.Poll, true, func(context.Context) (bool, error) {
+		last = t.connect()
+		return last == nil, nil
+	}); err != nil {
+		return fmt.Errorf("remove what run %s made: %w: %w; delete what bears its id by hand", t.id, err, last)
+	}
+	if t.ledger != nil {
+		if err := t.ledger.Remove(ctx); err != nil {
+			return err
+		}
+	}
+	return t.lab.Longhorn.Remove(ctx, []string{backlogPrefix + t.id, wholePrefix + t.id}, t.lab.Prefix+"-", t.store)
 }

@@ -16,12 +16,12 @@ import (
 
 // witnessed is the blackout with a ledger of API writes through it.
 func (t *trial) witnessed(ctx context.Context, spec backlog.Spec, queued backlog.Totals) error {
-	written := ledger.New(t.lab.Cluster.Client().RESTConfig(), t.id, t.writer, t.Timeouts)
-	if err := written.Begin(ctx); err != nil {
+	t.ledger = ledger.New(t.lab.Cluster.Client().RESTConfig(), t.id, t.writer, t.Timeouts)
+	if err := t.ledger.Begin(ctx); err != nil {
 		return err
 	}
 	err := t.blackout(ctx, spec, queued)
-	return errors.Join(err, written.End(ctx))
+	return errors.Join(err, t.ledger.End())
 }
 
 // blackout does what takes time first: where snapshots are to be lost the cut must
@@ -92,8 +92,11 @@ func (t *trial) churn(ctx context.Context, spec backlog.Spec, queued backlog.Tot
 	}()
 	select {
 	case <-ripe:
-	case err := <-ended: // it returns nothing else before it calls Ripe
-		return err
+	case err := <-ended:
+		if err != nil {
+			return err
+		}
+		ended <- nil // it was ripe, and has come to its end since
 	}
 	err := cut(ctx)
 	stop()

@@ -70,7 +70,7 @@ func (t *trial) compare(ctx context.Context, note func(string, ...any)) error {
 	return each(ctx, len(t.contents), compared, func(ctx context.Context, i int) error {
 		volume := t.lab.VolumeIDs[i]
 		fields := map[string]string{}
-		backup, err := t.lab.Longhorn.BackupWhole(ctx, volume, "whole-"+t.id+"-"+volume)
+		backup, err := t.lab.Longhorn.BackupWhole(ctx, volume, wholePrefix+t.id+"-"+volume)
 		if err == nil {
 			var found content.Report
 			if found, err = content.Compare(ctx, store, backup.Status.URL, t.contents[i]); err == nil {

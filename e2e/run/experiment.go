@@ -16,6 +16,7 @@ import (
 	"blackout/e2e/engine"
 	"blackout/e2e/history"
 	"blackout/e2e/images"
+	"blackout/e2e/ledger"
 	"blackout/e2e/longhorn"
 	"blackout/e2e/probe"
 	"blackout/e2e/report"
@@ -58,7 +59,8 @@ type trial struct {
 	store    *longhorn.ObjectStore
 	contents []content.Spec  // of the volumes, in their order; none if they are empty
 	churned  backlog.Churned // what was acknowledged of snapshots that were to be lost
-	left     leftovers       // what the first outage left on the nodes' disks
+	ledger   *ledger.Ledger  // nil before the outage
+	left     leftovers       // what outages left on the nodes' disks
 	absent   []string        // nodes that get no power back
 	power    []cluster.Power // of the nodes, after the last outage
 	restored time.Time       // power began to return from it
@@ -258,7 +260,7 @@ func (t *trial) parts() string {
 func (t *trial) phases(ctx context.Context) error {
 	s := t.Scenario
 	spec := backlog.Spec{
-		Prefix: "backlog-" + t.id, Count: s.Backlog.Count, LostShare: s.Backlog.LostShare, Lost: s.Backlog.Lost, Rate: s.Backlog.Rate,
+		Prefix: backlogPrefix + t.id, Count: s.Backlog.Count, LostShare: s.Backlog.LostShare, Lost: s.Backlog.Lost, Rate: s.Backlog.Rate,
 		Concurrency: s.Backlog.Concurrency, Seed: s.Seed, Volumes: t.lab.VolumeIDs,
 	}
 	if err := t.contentWritten(); err != nil {
