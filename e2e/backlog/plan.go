@@ -76,7 +76,7 @@ func (s Spec) check() error {
 func (s Spec) name(i int) string { return fmt.Sprintf("%s-%05d", s.Prefix, i) }
 
 // lost is exactly the share of the count, rounded.
-func (s Spec) lost() int { return int(math.Round(float64(s.Count) * s.LostShare)) }
+func (s Spec) lost() int { return scenario.Backlog{Count: s.Count, LostShare: s.LostShare}.LostCount() }
 
 // Plan lists the backups in the order of their submission. It is pure: a spec
 // has one plan. The lost ones are exactly the share of the count, rounded; those that

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 
+	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"blackout/e2e/longhorn"
@@ -137,26 +138,15 @@ func drop(ctx context.Context, name string, call func(ctx context.Context, name 
 // parallel calls do for each name, some at the same time; the first failure ends
 // the others.
 func parallel(ctx context.Context, concurrency int, names []string, do func(context.Context, string) error) error {
-	ctx, fail := context.WithCancelCause(ctx)
-	defer fail(nil)
-	jobs := make(chan string)
-	var workers sync.WaitGroup
-	for range min(concurrency, len(names)) {
-		workers.Go(func() {
-			for name := range jobs {
-				if err := do(ctx, name); err != nil {
-					fail(err)
-				}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(concurrency)
+	for _, name := range names {
+		group.Go(func() error {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
 			}
+			return do(ctx, name)
 		})
 	}
-	for _, name := range names {
-		select {
-		case jobs <- name:
-		case <-ctx.Done():
-		}
-	}
-	close(jobs)
-	workers.Wait()
-	return context.Cause(ctx)
+	return group.Wait()
 }

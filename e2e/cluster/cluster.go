@@ -4,6 +4,8 @@ package cluster
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"sigs.k8s.io/e2e-framework/klient"
@@ -56,10 +58,17 @@ type PowerSwitch interface {
 // Cutting is how a cut went.
 type Cutting struct {
 	// Stopped is when each node was seen to run no more instructions, by name.
-	Stopped map[string]time.Time
-	// Skew is from the first node that stopped to the last.
-	Skew     time.Duration
+	Stopped  map[string]time.Time
 	Evidence string // how it was done and seen, in words
+}
+
+// Skew is from the first node that stopped to the last.
+func (c Cutting) Skew() time.Duration {
+	if len(c.Stopped) == 0 {
+		return 0
+	}
+	at := slices.SortedFunc(maps.Values(c.Stopped), time.Time.Compare)
+	return at[len(at)-1].Sub(at[0])
 }
 
 // DiskReturn is what became of one file system when its node got its power back.

@@ -21,6 +21,7 @@ import (
 
 	"blackout/e2e/history"
 	"blackout/e2e/scenario"
+	"blackout/e2e/workspace"
 )
 
 const (
@@ -33,10 +34,9 @@ const (
 	// callTimeout is short: an answer that is lost with its server never comes.
 	callTimeout = 5 * time.Second
 
-	labelManaged = "blackout.managed"
-	labelWriter  = "blackout.ledger-writer"
-	pageSize     = 500
-	subject      = "api-server"
+	labelWriter = "blackout.ledger-writer"
+	pageSize    = 500
+	subject     = "api-server"
 )
 
 // Fields of the events.
@@ -87,7 +87,7 @@ func (l *Ledger) Begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: l.Namespace, Labels: map[string]string{labelManaged: "true"}}}
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: l.Namespace, Labels: map[string]string{workspace.LabelManaged: "true"}}}
 	if _, err := client.CoreV1().Namespaces().Create(ctx, namespace, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("make the ledger's namespace: %w", err)
 	}

@@ -3,7 +3,6 @@ package power
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -11,6 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+
+	"blackout/e2e/cluster"
 )
 
 // lookTimeout bounds one call. Short, because what is asked is whether the
@@ -21,20 +22,9 @@ type apiServer struct{ client kubernetes.Interface }
 
 // NewAPI asks the API server of a kubeconfig.
 func NewAPI(config *rest.Config) (API, error) {
-	tls, err := rest.TLSConfigFor(config)
+	client, err := cluster.Unpooled(config, lookTimeout)
 	if err != nil {
-		return nil, fmt.Errorf("read the certificates for the API server: %w", err)
-	}
-	// Not client-go's own transport: that one is shared and keeps connections.
-	transport, err := rest.HTTPWrappersForConfig(config, &http.Transport{
-		TLSClientConfig: tls, DisableKeepAlives: true, Proxy: http.ProxyFromEnvironment,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read the credentials for the API server: %w", err)
-	}
-	client, err := kubernetes.NewForConfigAndClient(config, &http.Client{Transport: transport, Timeout: lookTimeout})
-	if err != nil {
-		return nil, fmt.Errorf("make a client for the API server: %w", err)
+		return nil, err
 	}
 	return apiServer{client: client}, nil
 }

@@ -167,7 +167,7 @@ func (x *execution) cut(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	x.done.Dead, x.done.Skew = time.Now(), cutting.Skew
+	x.done.Dead, x.done.Skew = time.Now(), cutting.Skew()
 	for _, power := range dead {
 		at, known := cutting.Stopped[power.Node]
 		if !known {
@@ -181,7 +181,7 @@ func (x *execution) cut(ctx context.Context) error {
 		FieldUnsynced: string(x.outage.Unsynced), FieldEvidence: cutting.Evidence, FieldAbsent: names(x.outage.Absent),
 	}
 	if len(cutting.Stopped) > 0 { // else nobody has looked
-		fields[FieldSkew] = cutting.Skew.Round(skewPrecision).String()
+		fields[FieldSkew] = cutting.Skew().Round(skewPrecision).String()
 	}
 	return x.event(x.done.Dead, history.CutDone, "", fields)
 }

@@ -53,8 +53,7 @@ func (m *machines) Cut(_ context.Context, unsynced scenario.UnsyncedWrites, node
 	if m.stopped {
 		cutting.Stopped = map[string]time.Time{}
 		for i, node := range nodes {
-			cutting.Skew = time.Duration(i) * 1500 * time.Microsecond
-			cutting.Stopped[node.Name] = time.Now().Add(cutting.Skew)
+			cutting.Stopped[node.Name] = time.Now().Add(time.Duration(i) * 1500 * time.Microsecond)
 		}
 	}
 	time.Sleep(time.Second)

@@ -4,9 +4,10 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"blackout/e2e/content"
 	"blackout/e2e/history"
@@ -31,10 +32,14 @@ func (t *trial) fill(ctx context.Context) error {
 			Volume: fmt.Sprintf("seed-%s-%03d", t.id, i), Size: s.Size.Value(), Seed: t.Scenario.Seed, Fill: s.Content.Fill,
 		}
 	}
-	if err := each(ctx, s.Count, s.Count, func(ctx context.Context, i int) (err error) {
-		urls[i], err = content.Write(ctx, store, t.contents[i])
-		return err
-	}); err != nil {
+	writing, write := errgroup.WithContext(ctx)
+	for i, spec := range t.contents {
+		writing.Go(func() (err error) {
+			urls[i], err = content.Write(write, store, spec)
+			return err
+		})
+	}
+	if err := writing.Wait(); err != nil {
 		return err
 	}
 	t.lab.VolumeIDs, err = t.lab.Longhorn.CreateVolumes(ctx, longhorn.VolumeSet{
@@ -67,47 +72,38 @@ func (t *trial) compare(ctx context.Context, note func(string, ...any)) error {
 	}
 	defer store.Close()
 	var done atomic.Int32
-	return each(ctx, len(t.contents), compared, func(ctx context.Context, i int) error {
-		volume := t.lab.VolumeIDs[i]
-		fields := map[string]string{}
-		backup, err := t.lab.Longhorn.BackupWhole(ctx, volume, wholePrefix+t.id+"-"+volume)
-		if err == nil {
-			var found content.Report
-			if found, err = content.Compare(ctx, store, backup.Status.URL, t.contents[i]); err == nil {
-				fields["blocks"], fields["differing"] = strconv.Itoa(found.Blocks), strconv.Itoa(found.Differing())
-				if found.Differing() > 0 {
-					fields["offset"], fields["detail"] = strconv.FormatInt(found.First(), 10), found.Detail()
-				}
+	comparing, ctx := errgroup.WithContext(ctx)
+	comparing.SetLimit(compared)
+	for i, spec := range t.contents {
+		comparing.Go(func() error {
+			volume := t.lab.VolumeIDs[i]
+			fields, err := t.compareOne(ctx, store, volume, spec)
+			if err != nil {
+				return err
 			}
-		}
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if err != nil {
-			fields["error"] = err.Error()
-		}
-		note("%d of %d volumes", done.Add(1), len(t.contents))
-		return t.writer.Event(history.Event{Time: time.Now(), Kind: history.ContentChecked, Subject: volume, Fields: fields})
-	})
-}
-
-// each does n things, some at the same time, and ends the others when one fails.
-func each(ctx context.Context, n, concurrency int, do func(ctx context.Context, i int) error) error {
-	ctx, fail := context.WithCancelCause(ctx)
-	defer fail(nil)
-	slots := make(chan struct{}, concurrency)
-	var all sync.WaitGroup
-	for i := range n {
-		all.Go(func() {
-			slots <- struct{}{}
-			defer func() { <-slots }()
-			if ctx.Err() == nil {
-				if err := do(ctx, i); err != nil {
-					fail(err)
-				}
-			}
+			note("%d of %d volumes", done.Add(1), len(t.contents))
+			return t.writer.Event(history.Event{Time: time.Now(), Kind: history.ContentChecked, Subject: volume, Fields: fields})
 		})
 	}
-	all.Wait()
-	return context.Cause(ctx)
+	return comparing.Wait()
+}
+
+// compareOne returns the fields of the event. The error is of a run that is over.
+func (t *trial) compareOne(ctx context.Context, store content.Store, volume string, spec content.Spec) (map[string]string, error) {
+	backup, err := t.lab.Longhorn.BackupWhole(ctx, volume, wholePrefix+t.id+"-"+volume)
+	var found content.Report
+	if err == nil {
+		found, err = content.Compare(ctx, store, backup.Status.URL, spec)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case err != nil:
+		return map[string]string{"error": err.Error()}, nil
+	}
+	fields := map[string]string{"blocks": strconv.Itoa(found.Blocks), "differing": strconv.Itoa(found.Differing())}
+	if found.Differing() > 0 {
+		fields["offset"], fields["detail"] = strconv.FormatInt(found.First(), 10), found.Detail()
+	}
+	return fields, nil
 }

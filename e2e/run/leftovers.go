@@ -26,11 +26,12 @@ type leftovers struct {
 // nodeDisks shows the disks that the harness gave to kind's nodes.
 type nodeDisks struct{ *kind.Provider }
 
-const longhornDir, replicasDir = "/var/lib/longhorn", "replicas"
+// replicasDir is where Longhorn keeps replicas on a disk.
+const replicasDir = "replicas"
 
 // ReplicaDirs implements replica.Disks.
 func (d nodeDisks) ReplicaDirs(_ context.Context, node string) (fs.FS, error) {
-	dir, err := d.DataDir(node, longhornDir)
+	dir, err := d.LonghornDir(node)
 	if errors.Is(err, kind.ErrNoDisk) {
 		return nil, fmt.Errorf("%w: %w", replica.ErrNoDisk, err)
 	}

@@ -90,7 +90,7 @@ func ancestry() []int {
 	var pids []int
 	for pid := os.Getpid(); pid > 1; {
 		pids = append(pids, pid)
-		fields, err := statFields(pid)
+		fields, err := statFields(procDir(pid))
 		if err != nil {
 			break
 		}
@@ -119,21 +119,30 @@ func (p Process) Kill() error {
 
 // ended is true of a process that is gone or waits for its parent to notice.
 func ended(pid int) bool {
-	fields, err := statFields(pid)
-	return err != nil || fields[0] == "Z" || fields[0] == "X"
+	zombie, err := Zombie(procDir(pid))
+	return err != nil || zombie
 }
 
-// statFields are those of /proc/PID/stat that follow the command, which stands
+func procDir(pid int) string { return fmt.Sprintf("/proc/%d", pid) }
+
+// Zombie is true of a process that has ended and waits for its parent to notice.
+// Proc is its directory below /proc; of one that is gone there is an error.
+func Zombie(proc string) (bool, error) {
+	fields, err := statFields(proc)
+	return err == nil && (fields[0] == "Z" || fields[0] == "X"), err
+}
+
+// statFields are those of a process's stat that follow the command, which stands
 // in parentheses and may hold spaces: state, parent and so on.
-func statFields(pid int) ([]string, error) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+func statFields(proc string) ([]string, error) {
+	stat, err := os.ReadFile(filepath.Join(proc, "stat"))
 	if err != nil {
 		return nil, err
 	}
 	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 	const used = 2
 	if len(fields) < used {
-		return nil, fmt.Errorf("/proc/%d/stat holds %q", pid, stat)
+		return nil, fmt.Errorf("%s/stat holds %q", proc, stat)
 	}
 	return fields, nil
 }

@@ -2,7 +2,6 @@ package existing
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -41,17 +40,13 @@ func (p *Provider) admit(ctx context.Context, unsynced scenario.UnsyncedWrites, 
 	if err := p.source.admit(ctx, targets); err != nil {
 		return nil, err
 	}
-	errs := make([]error, len(targets))
-	each(targets, func(i int, t target) {
+	return targets, cluster.All(targets, func(_ int, t target) error {
 		s, err := awaitFor(ctx, p.source, t, p.timeouts.Poll, p.spec.Power.limit(), sight.clear)
-		switch {
-		case err != nil:
-			errs[i] = err
-		case s.state == off:
-			errs[i] = fmt.Errorf("node %s has no power already, or cannot be seen from here: %s; repower the cluster, or see whether this machine reaches the node", t.Name, s.evidence)
+		if err == nil && s.state == off {
+			err = fmt.Errorf("node %s has no power already, or cannot be seen from here: %s; repower the cluster, or see whether this machine reaches the node", t.Name, s.evidence)
 		}
+		return err
 	})
-	return targets, errors.Join(errs...)
 }
 
 func known(nodes []cluster.Node, name string) error {

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"blackout/e2e/cluster"
 )
 
 // commandSwitch switches power with commands.
@@ -25,9 +27,7 @@ func (c commandSwitch) arm(context.Context, []target) error   { return nil }
 func (c commandSwitch) disarm(context.Context) error          { return nil }
 
 func (c commandSwitch) fire(ctx context.Context, targets []target) error {
-	errs := make([]error, len(targets))
-	each(targets, func(i int, t target) { errs[i] = runFor(ctx, c.Timeout.Duration, c.Off, t) })
-	return errors.Join(errs...)
+	return cluster.All(targets, func(_ int, t target) error { return runFor(ctx, c.Timeout.Duration, c.Off, t) })
 }
 
 func (c commandSwitch) give(ctx context.Context, t target) error {

@@ -35,18 +35,10 @@ func (p *Provider) Cut(ctx context.Context, unsynced scenario.UnsyncedWrites, no
 		return cluster.Cutting{}, fmt.Errorf("cut the power of %s: %w; repower the cluster", namesOf(targets), err)
 	}
 	cutting := cluster.Cutting{Stopped: map[string]time.Time{}, Evidence: p.evidence(sights)}
-	first, last := sights[0].at, sights[0].at
 	for i, s := range sights {
 		targets[i].Stopped = s.at
 		cutting.Stopped[targets[i].Name] = s.at
-		if s.at.Before(first) {
-			first = s.at
-		}
-		if s.at.After(last) {
-			last = s.at
-		}
 	}
-	cutting.Skew = last.Sub(first)
 	if err := p.change(func(r *record) { r.keep(targets) }); err != nil {
 		return cluster.Cutting{}, fmt.Errorf("after the cut of %s: %w; repower the cluster", namesOf(targets), err)
 	}
@@ -59,21 +51,24 @@ func (p *Provider) Cut(ctx context.Context, unsynced scenario.UnsyncedWrites, no
 func (p *Provider) fire(ctx context.Context, targets []target) ([]sight, error) {
 	watch, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	var failed error
-	sights, errs := make([]sight, len(targets)), make([]error, len(targets))
-	each(make([]struct{}, len(targets)+1), func(i int, _ struct{}) {
-		if i < len(targets) {
-			sights[i], errs[i] = await(watch, p.source, targets[i], p.timeouts.Poll, sight.dead)
-			return
-		}
-		if failed = p.source.fire(ctx, targets); failed != nil && !p.allDead(ctx, targets) {
+	ordered := make(chan error, 1)
+	go func() {
+		failed := p.source.fire(ctx, targets)
+		if failed != nil && !p.allDead(ctx, targets) {
 			stop(errors.New("the order to cut failed"))
-			return
+		} else {
+			limit := p.spec.Power.limit()
+			time.AfterFunc(limit, func() { stop(fmt.Errorf("not seen to lose its power within %s of the order", limit)) })
 		}
-		limit := p.spec.Power.limit()
-		time.AfterFunc(limit, func() { stop(fmt.Errorf("not seen to lose its power within %s of the order", limit)) })
+		ordered <- failed
+	}()
+	sights := make([]sight, len(targets))
+	err := cluster.All(targets, func(i int, t target) (err error) {
+		sights[i], err = await(watch, p.source, t, p.timeouts.Poll, sight.dead)
+		return err
 	})
-	if err := errors.Join(errs...); err != nil {
+	failed := <-ordered
+	if err != nil {
 		return nil, errors.Join(failed, err)
 	}
 	if failed != nil {
@@ -85,9 +80,12 @@ func (p *Provider) fire(ctx context.Context, targets []target) ([]sight, error) 
 // allDead looks once: an order that goes through the node itself, as with ssh,
 // fails just because the node stops.
 func (p *Provider) allDead(ctx context.Context, targets []target) bool {
-	sights := make([]sight, len(targets))
-	each(targets, func(i int, t target) { sights[i] = p.source.look(ctx, t) })
-	return !slices.ContainsFunc(sights, func(s sight) bool { return !s.dead() })
+	return cluster.All(targets, func(_ int, t target) error {
+		if s := p.source.look(ctx, t); !s.dead() {
+			return errors.New(s.evidence)
+		}
+		return nil
+	}) == nil
 }
 
 func (p *Provider) evidence(sights []sight) string {
@@ -109,17 +107,18 @@ func (p *Provider) Restore(ctx context.Context, nodes ...cluster.Node) ([]cluste
 	for i, t := range targets {
 		given[i] = p.source.give(ctx, t) // it may have had power, and then the command may fail
 	}
-	sights, errs := make([]sight, len(targets)), make([]error, len(targets))
-	each(targets, func(i int, t target) {
-		if given[i] != nil {
-			if sights[i] = p.source.look(ctx, t); !sights[i].back() {
-				errs[i] = given[i]
-			}
-			return
+	sights := make([]sight, len(targets))
+	err = cluster.All(targets, func(i int, t target) (err error) {
+		if given[i] == nil {
+			sights[i], err = awaitFor(ctx, p.source, t, p.timeouts.Poll, p.spec.Power.limit(), sight.back)
+			return err
 		}
-		sights[i], errs[i] = awaitFor(ctx, p.source, t, p.timeouts.Poll, p.spec.Power.limit(), sight.back)
+		if sights[i] = p.source.look(ctx, t); sights[i].back() {
+			return nil
+		}
+		return given[i]
 	})
-	if err := errors.Join(errs...); err != nil {
+	if err != nil {
 		return nil, fmt.Errorf("restore the power of %s: %w; repower the cluster", namesOf(targets), err)
 	}
 	for i, t := range targets {
@@ -140,15 +139,16 @@ func (p *Provider) Power(ctx context.Context, nodes ...cluster.Node) ([]cluster.
 	if err != nil {
 		return nil, fmt.Errorf("ask for the nodes' power: %w", err)
 	}
-	sights, errs := make([]sight, len(targets)), make([]error, len(targets))
-	each(targets, func(i int, t target) {
+	sights := make([]sight, len(targets))
+	err = cluster.All(targets, func(i int, t target) (err error) {
 		s := p.source
 		if !slices.Contains(p.spec.Power.Nodes, t.Name) {
 			s = commandSwitch{dial: p.dial}
 		}
-		sights[i], errs[i] = awaitFor(ctx, s, t, p.timeouts.Poll, p.spec.Power.limit(), sight.clear)
+		sights[i], err = awaitFor(ctx, s, t, p.timeouts.Poll, p.spec.Power.limit(), sight.clear)
+		return err
 	})
-	if err := errors.Join(errs...); err != nil {
+	if err != nil {
 		return nil, fmt.Errorf("ask for the nodes' power: %w", err)
 	}
 	powers := make([]cluster.Power, len(targets))

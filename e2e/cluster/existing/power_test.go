@@ -143,8 +143,8 @@ func TestTheSkewIsThatOfTheNodesNotOfTheOrders(t *testing.T) {
 	})
 	cutting, err := m.provider.Cut(t.Context(), scenario.Drop, nodeB, nodeC)
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(cutting.Skew).To(BeNumerically(">", 300*time.Millisecond))
-	g.Expect(cutting.Skew).To(Equal(cutting.Stopped["c"].Sub(cutting.Stopped["b"])))
+	g.Expect(cutting.Skew()).To(BeNumerically(">", 300*time.Millisecond))
+	g.Expect(cutting.Skew()).To(Equal(cutting.Stopped["c"].Sub(cutting.Stopped["b"])))
 }
 
 func TestCutsThatFail(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/wait"
 
+	"blackout/e2e/cluster"
 	"blackout/e2e/scenario"
 )
 
@@ -51,19 +52,17 @@ func (p *Provider) Repower(ctx context.Context) error {
 
 // repowerOnce is nil if each had power before it did anything.
 func (p *Provider) repowerOnce(ctx context.Context, targets []target, order bool) error {
-	errs := make([]error, len(targets))
-	each(targets, func(i int, t target) {
+	return cluster.All(targets, func(_ int, t target) error {
 		s := p.source.look(ctx, t)
 		if s.state != on {
-			errs[i] = fmt.Errorf("node %s: its power is %s: %s", t.Name, s.state, s.evidence)
+			why := fmt.Errorf("node %s: its power is %s: %s", t.Name, s.state, s.evidence)
+			return errors.Join(why, p.source.give(ctx, t))
 		}
-		if order || s.state != on {
-			if err := p.source.give(ctx, t); err != nil && s.state != on {
-				errs[i] = errors.Join(errs[i], err)
-			}
+		if order {
+			_ = p.source.give(ctx, t) // it has power: the order may fail for that
 		}
+		return nil
 	})
-	return errors.Join(errs...)
 }
 
 // Destroy removes the pods of the sysrq switch, if a cut has left any, and

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -33,15 +32,6 @@ type source interface {
 	disarm(ctx context.Context) error
 	// tell says what a cut and a restore of a node do, and how they are seen.
 	tell(t target) string
-}
-
-// each does the same for all at once and returns when all are done.
-func each[T any](of []T, do func(i int, one T)) {
-	var all sync.WaitGroup
-	for i, one := range of {
-		all.Go(func() { do(i, one) })
-	}
-	all.Wait()
 }
 
 // await looks until what is wanted is seen or ctx ends, and returns the last look.

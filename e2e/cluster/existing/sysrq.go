@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"strconv"
 	"strings"
@@ -17,10 +16,11 @@ import (
 	"k8s.io/apimachinery/pkg/util/rand"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
 	"sigs.k8s.io/e2e-framework/klient/k8s/resources"
 
+	"blackout/e2e/cluster"
 	"blackout/e2e/scenario"
+	"blackout/e2e/workspace"
 )
 
 // sysrqSwitch lets each node's own kernel end itself, by a pod that waits there
@@ -65,15 +65,7 @@ func (p *Provider) session(ctx context.Context) (kubernetes.Interface, error) {
 	if err != nil {
 		return nil, err
 	}
-	tls, err := rest.TLSConfigFor(config)
-	if err != nil {
-		return nil, fmt.Errorf("read the certificates for the API server: %w", err)
-	}
-	transport, err := rest.HTTPWrappersForConfig(config, &http.Transport{TLSClientConfig: tls, DisableKeepAlives: true, Proxy: config.Proxy})
-	if err != nil {
-		return nil, fmt.Errorf("read the credentials for the API server: %w", err)
-	}
-	api, err := kubernetes.NewForConfigAndClient(config, &http.Client{Transport: transport, Timeout: config.Timeout})
+	api, err := cluster.Unpooled(config, config.Timeout)
 	if err != nil {
 		return nil, fmt.Errorf("connect to context %q: %w", p.spec.Context, err)
 	}
@@ -143,9 +135,7 @@ func (s *sysrqSwitch) arm(ctx context.Context, targets []target) error {
 	if _, err := api.CoreV1().Namespaces().Create(ctx, namespaceOf(namespace), metav1.CreateOptions{}); err != nil {
 		return fmt.Errorf("make namespace %s: %w", namespace, err)
 	}
-	errs := make([]error, len(targets))
-	each(targets, func(i int, t target) { errs[i] = s.ready(ctx, api, namespace, t) })
-	return errors.Join(errs...)
+	return cluster.All(targets, func(_ int, t target) error { return s.ready(ctx, api, namespace, t) })
 }
 
 // ready makes one pod and returns when commands run in it and its clock is right.
@@ -200,13 +190,13 @@ func (s *sysrqSwitch) fire(ctx context.Context, targets []target) error {
 	}
 	told, cancel := context.WithDeadlineCause(ctx, at, errors.New("not told in time; the others may act"))
 	defer cancel()
-	errs := make([]error, len(targets))
-	each(targets, func(i int, t target) {
+	err = cluster.All(targets, func(_ int, t target) error {
 		if _, err := s.exec(told, namespace, podName(t), "sh", "-c", fmt.Sprintf("echo %d > %s", at.Unix(), orderPath)); err != nil {
-			errs[i] = fmt.Errorf("tell node %s when to end: %w", t.Name, err)
+			return fmt.Errorf("tell node %s when to end: %w", t.Name, err)
 		}
+		return nil
 	})
-	if err := errors.Join(errs...); err != nil {
+	if err != nil {
 		return err
 	}
 	return scenario.Pass(ctx, time.Until(at))
@@ -267,7 +257,7 @@ func (s *sysrqSwitch) disarm(ctx context.Context) error {
 	}
 	for _, namespace := range r.Namespaces {
 		now := int64(0)
-		err := api.CoreV1().Pods(namespace).DeleteCollection(ctx, metav1.DeleteOptions{GracePeriodSeconds: &now}, metav1.ListOptions{LabelSelector: labelManaged})
+		err := api.CoreV1().Pods(namespace).DeleteCollection(ctx, metav1.DeleteOptions{GracePeriodSeconds: &now}, metav1.ListOptions{LabelSelector: workspace.LabelManaged})
 		if err == nil {
 			err = api.CoreV1().Namespaces().Delete(ctx, namespace, metav1.DeleteOptions{})
 		}

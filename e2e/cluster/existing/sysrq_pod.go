@@ -6,10 +6,11 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"blackout/e2e/workspace"
 )
 
 const (
-	labelManaged    = "blackout.managed" // on everything that Blackout makes in a cluster
 	namespacePrefix = "blackout-power-"
 	containerName   = "sysrq"
 	orderVolume     = "order"
@@ -31,7 +32,7 @@ func podName(t target) string { return containerName + "-" + t.Name }
 
 func namespaceOf(name string) *corev1.Namespace {
 	return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{
-		labelManaged: "true", "pod-security.kubernetes.io/enforce": "privileged",
+		workspace.LabelManaged: "true", "pod-security.kubernetes.io/enforce": "privileged",
 	}}}
 }
 
@@ -39,7 +40,7 @@ func (s *sysrqSwitch) podOn(t target) *corev1.Pod {
 	yes, no, never := true, false, int64(0)
 	longest := int64((s.Timeout.Duration + lead + late) / time.Second) // an orphan ends by itself
 	return &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Name: podName(t), Labels: map[string]string{labelManaged: "true"}},
+		ObjectMeta: metav1.ObjectMeta{Name: podName(t), Labels: map[string]string{workspace.LabelManaged: "true"}},
 		Spec: corev1.PodSpec{
 			NodeName:                      t.Name,
 			HostPID:                       true,

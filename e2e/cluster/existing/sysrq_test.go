@@ -159,7 +159,7 @@ func TestSysrqReboots(t *testing.T) {
 		g.Expect(err).NotTo(HaveOccurred())
 		g.Expect(f.ends["b"]).To(Equal(f.ends["c"]), "one time for all")
 		g.Expect(cutting.Stopped["b"]).To(BeTemporally("~", f.ends["b"], 2*time.Second))
-		g.Expect(cutting.Skew).To(BeNumerically("<=", 2*time.Second))
+		g.Expect(cutting.Skew()).To(BeNumerically("<=", 2*time.Second))
 		g.Expect(f.orders[:2]).To(ConsistOf("sysrq-b: date +%s", "sysrq-c: date +%s"), "all are ready before one is told")
 
 		pod := made["sysrq-b"]

@@ -196,23 +196,21 @@ func (p *Provider) OnDisks(look func(ctx context.Context, nodes []string) error)
 // machine now.
 var ErrNoDisk = errors.New("the node has no mounted disk of its own")
 
-// DataDir is where this machine sees what the node has at path, which is that of
-// one of its disks: /var/lib/longhorn, on control planes also /var/lib/etcd.
-func (p *Provider) DataDir(node, path string) (string, error) {
+// LonghornDir is where this machine sees Longhorn's data of a node, which is what
+// the node has at /var/lib/longhorn.
+func (p *Provider) LonghornDir(node string) (string, error) {
 	disks, err := p.disksOf([]string{node})
 	if err != nil {
 		return "", err
 	}
-	for _, d := range disks {
-		if diskPaths[d.name] != path {
-			continue
-		}
-		if mounted, err := d.mounted(); err != nil || !mounted {
-			return "", errors.Join(err, fmt.Errorf("%w: %s of %s", ErrNoDisk, path, node))
-		}
-		return filepath.Join(d.mountPoint, dataDir), nil
+	at := slices.IndexFunc(disks, func(d nodeDisk) bool { return d.name == longhornDisk })
+	if at < 0 {
+		return "", fmt.Errorf("%w: %s", ErrNoDisk, node)
 	}
-	return "", fmt.Errorf("%w: %s of %s", ErrNoDisk, path, node)
+	if mounted, err := disks[at].mounted(); err != nil || !mounted {
+		return "", errors.Join(err, fmt.Errorf("%w: %s", ErrNoDisk, node))
+	}
+	return filepath.Join(disks[at].mountPoint, dataDir), nil
 }
 
 // brokenDisk tells which of the disks cannot be written to, or "".

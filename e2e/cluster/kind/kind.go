@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -61,18 +62,11 @@ func (s Spec) Name() string { return workspace.NamePrefix + s.Run }
 // NodeNames lists the names that kind will give the nodes, control planes
 // first.
 func (s Spec) NodeNames() []string {
-	var names []string
-	add := func(count int, role cluster.Role) {
-		for i := 1; i <= count; i++ {
-			name := s.Name() + "-" + string(role)
-			if i > 1 {
-				name = fmt.Sprintf("%s%d", name, i)
-			}
-			names = append(names, name)
-		}
+	controlPlanes, workers := scenario.Cluster{ControlPlanes: s.ControlPlanes, Workers: s.Workers}.NodeNames()
+	names := slices.Concat(controlPlanes, workers)
+	for i := range names {
+		names[i] = s.Name() + "-" + names[i]
 	}
-	add(s.ControlPlanes, cluster.ControlPlane)
-	add(s.Workers, cluster.Worker)
 	return names
 }
 

@@ -92,7 +92,7 @@ func (p *Provider) cut(ctx context.Context, unsynced scenario.UnsyncedWrites, fo
 		if err := p.begin(stepShutdown, names); err != nil {
 			return cluster.Cutting{}, err
 		}
-		if err := each(live, liveFileSystem.Shutdown); err != nil {
+		if err := cluster.All(live, func(_ int, l liveFileSystem) error { return l.Shutdown() }); err != nil {
 			return cluster.Cutting{}, err
 		}
 		frozen.how += fmt.Sprintf(", %d file systems shut down without a flush", len(live))
@@ -109,7 +109,7 @@ func (p *Provider) cut(ctx context.Context, unsynced scenario.UnsyncedWrites, fo
 	if err := letGo(live); err != nil {
 		return cluster.Cutting{}, err
 	}
-	if err := each(disks, func(d nodeDisk) error { return d.Unmount(ctx) }); err != nil {
+	if err := cluster.All(disks, func(_ int, d nodeDisk) error { return d.Unmount(ctx) }); err != nil {
 		return cluster.Cutting{}, err
 	}
 	if err := p.begin(stepOff, names); err != nil {
@@ -179,20 +179,11 @@ func dead(found []container) (string, error) {
 
 // cutting is how the cut went, once it is done.
 func (f freezing) cutting(disks int) cluster.Cutting {
-	var first, last time.Time
-	for _, at := range f.stopped {
-		if first.IsZero() || at.Before(first) {
-			first = at
-		}
-		if at.After(last) {
-			last = at
-		}
-	}
 	evidence := f.how + ", killed, no process left"
 	if disks > 0 {
 		evidence += fmt.Sprintf(", %d file systems unmounted", disks)
 	}
-	return cluster.Cutting{Stopped: f.stopped, Skew: last.Sub(first), Evidence: evidence}
+	return cluster.Cutting{Stopped: f.stopped, Evidence: evidence}
 }
 
 // hold opens the disks, so that nothing needs to be looked up once the nodes stand

@@ -3,10 +3,8 @@ package kind
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -141,21 +139,10 @@ func first(found []container, missing func(container) string) string {
 	return ""
 }
 
-// each does something to all items at the same time.
-func each[T any](items []T, do func(T) error) error {
-	failed := make([]error, len(items))
-	var all sync.WaitGroup
-	for i, item := range items {
-		all.Go(func() { failed[i] = do(item) })
-	}
-	all.Wait()
-	return errors.Join(failed...)
-}
-
 // command runs one client of the engine for each container, all at the same time:
 // a client that is given several takes one after another.
 func (p *Provider) command(ctx context.Context, names []string, args ...string) error {
-	return each(names, func(name string) error {
+	return cluster.All(names, func(_ int, name string) error {
 		_, err := p.engine.Run(ctx, append(args[:len(args):len(args)], name)...)
 		return err
 	})

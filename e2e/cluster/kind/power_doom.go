@@ -1,7 +1,6 @@
 package kind
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -9,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"blackout/e2e/workspace"
 )
 
 // idLength is that of a container's id in full, which no path contains by chance.
@@ -93,30 +94,19 @@ func membersOf(nodes []container) ([]members, error) {
 				return nil, fmt.Errorf("list processes: %w", err)
 			}
 			f := findFreezer(groups, c.ID)
-			if f == nil && ended(filepath.Dir(path)) {
-				continue
-			}
-			found[i].pids = append(found[i].pids, pid)
 			if f == nil {
+				// The older control groups let a process go when it ends.
+				if zombie, _ := workspace.Zombie(filepath.Dir(path)); zombie {
+					continue
+				}
 				found[i].outside++
 			} else {
 				found[i].freezer = f
 			}
+			found[i].pids = append(found[i].pids, pid)
 		}
 	}
 	return found, nil
-}
-
-// ended is true of a process that only waits for its parent to notice its end:
-// the older control groups have let it go by then.
-func ended(proc string) bool {
-	stat, err := os.ReadFile(filepath.Join(proc, "stat"))
-	if err != nil {
-		return false
-	}
-	// The state follows the command, which stands in parentheses.
-	_, after, _ := strings.Cut(string(stat[bytes.LastIndexByte(stat, ')')+1:]), " ")
-	return strings.HasPrefix(after, "Z") || strings.HasPrefix(after, "X")
 }
 
 // remains tells which of these dead nodes has a process yet, or "".

@@ -15,6 +15,8 @@ import (
 
 	"golang.org/x/sys/unix"
 	"k8s.io/apimachinery/pkg/util/wait"
+
+	"blackout/e2e/cluster"
 )
 
 // cgroupRoot is replaced in tests.
@@ -145,7 +147,7 @@ type freezing struct {
 func (p *Provider) freeze(ctx context.Context, nodes []container) (freezing, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, p.timeouts.Freeze, fmt.Errorf("not all stood still within %s", p.timeouts.Freeze))
 	defer cancel()
-	freezers, why, err := freezersOf(nodes)
+	freezers, why, err := freezersOf(ctx, nodes)
 	if err != nil {
 		return freezing{}, err
 	}
@@ -172,7 +174,7 @@ func (p *Provider) freeze(ctx context.Context, nodes []container) (freezing, err
 func (p *Provider) pause(ctx context.Context, nodes []container, why string) (freezing, error) {
 	f := freezing{stopped: map[string]time.Time{}, byEngine: true, how: "paused by the engine, since " + why}
 	var mu sync.Mutex
-	return f, each(nodes, func(c container) error {
+	return f, cluster.All(nodes, func(_ int, c container) error {
 		if _, err := p.engine.Run(ctx, "pause", c.Name); err != nil {
 			return fmt.Errorf("freeze node %s: %w", c.Name, because(ctx, err))
 		}
@@ -191,9 +193,20 @@ func because(ctx context.Context, err error) error {
 	return err
 }
 
+const (
+	// endingLimit is how long a process that ends may be in no freezer any more and
+	// not yet be seen to have ended: nodes start and end probes all the time.
+	endingLimit = 500 * time.Millisecond
+	endingPoll  = 10 * time.Millisecond
+)
+
 // freezersOf finds every node's freezer, or says why it may not be used.
-func freezersOf(nodes []container) (freezers []*freezer, why string, err error) {
-	byNode, err := membersOf(nodes)
+func freezersOf(ctx context.Context, nodes []container) (freezers []*freezer, why string, err error) {
+	var byNode []members
+	_ = wait.PollUntilContextTimeout(ctx, endingPoll, endingLimit, true, func(context.Context) (bool, error) { // what is outside for longer is told below
+		byNode, err = membersOf(nodes)
+		return err != nil || !slices.ContainsFunc(byNode, func(m members) bool { return m.outside > 0 }), nil
+	})
 	if err != nil {
 		return nil, "", err
 	}

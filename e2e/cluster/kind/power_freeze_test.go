@@ -84,6 +84,20 @@ func TestFreezeDoesNotCountTheEnded(t *testing.T) {
 	f.g.Expect(frozen.how).To(HavePrefix("frozen through their control groups"))
 }
 
+func TestFreezeWaitsForWhatIsJustEnding(t *testing.T) {
+	f := newFake(t, "")
+	f.see(processes, v1)
+	ending := filepath.Join(procRoot, "201", "cgroup")
+	f.put(ending, "6:freezer:/\n5:pids:/docker/"+strings.Repeat("1", idLength)+"\n")
+	found, err := f.inspect(t.Context(), namesOf(f.all()))
+	f.g.Expect(err).NotTo(HaveOccurred())
+	gone := time.AfterFunc(50*time.Millisecond, func() { _ = os.Remove(ending) })
+	defer gone.Stop()
+	frozen, err := f.freeze(t.Context(), found)
+	f.g.Expect(err).NotTo(HaveOccurred())
+	f.g.Expect(frozen.how).To(HavePrefix("frozen through their control groups"))
+}
+
 func TestFreezeEndsWithItsContext(t *testing.T) {
 	f := newFake(t, "")
 	f.see(processes, v2)

@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	"k8s.io/apimachinery/pkg/util/wait"
+
+	"blackout/e2e/cluster"
 )
 
 // Repower implements cluster.PowerSwitch. It knows the nodes by kind's label
@@ -82,7 +84,7 @@ func (p *Provider) putDown(ctx context.Context, lost []container) error {
 	if _, err := p.engine.Run(ctx, update...); err != nil {
 		return err
 	}
-	return each(lost, func(c container) error { return p.kill(ctx, []container{c}, freezing{}) })
+	return cluster.All(lost, func(_ int, c container) error { return p.kill(ctx, []container{c}, freezing{}) })
 }
 
 func (p *Provider) condition(found []container) (now condition, err error) {

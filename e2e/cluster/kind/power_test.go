@@ -173,7 +173,7 @@ func TestCutDropsWhatIsNotSynced(t *testing.T) {
 	for _, at := range cutting.Stopped {
 		f.g.Expect(at).To(And(BeTemporally(">=", began), BeTemporally("<", time.Now())))
 	}
-	f.g.Expect(cutting.Skew).To(And(BeNumerically(">", 0), BeNumerically("<", time.Second)))
+	f.g.Expect(cutting.Skew()).To(And(BeNumerically(">", 0), BeNumerically("<", time.Second)))
 	did := f.did()
 	f.g.Expect(did[0]).To(HavePrefix("update --restart=no"))
 	f.g.Expect(did[1:5]).To(ConsistOf(

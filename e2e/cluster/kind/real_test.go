@@ -36,8 +36,8 @@ func TestRealCuts(t *testing.T) {
 		began := time.Now()
 		cutting, err := lab.Cut(t.Context(), scenario.Drop, lab.nodes()...)
 		lab.g.Expect(err).NotTo(HaveOccurred())
-		skews, took = append(skews, cutting.Skew), append(took, time.Since(began))
-		t.Logf("cut %d: skew %s, %s", i+1, cutting.Skew, cutting.Evidence)
+		skews, took = append(skews, cutting.Skew()), append(took, time.Since(began))
+		t.Logf("cut %d: skew %s, %s", i+1, cutting.Skew(), cutting.Evidence)
 		lab.g.Expect(cutting.Evidence).To(MatchRegexp("^frozen through their control groups, .*, 5 file systems shut down"))
 		for node, at := range cutting.Stopped {
 			// A stamp that was taken before may have been the last.
