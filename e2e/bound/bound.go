@@ -124,7 +124,7 @@ func Check(s scenario.Scenario, run history.Run) Judgement {
 		}
 	}
 	if e, ok := run.LastEvent(history.Infrastructure); ok {
-		j.Verdict, j.Reason = Infrastructure, "infrastructure: "+e.Fields["error"]
+		j.Verdict, j.Reason = Infrastructure, "infrastructure: "+e.Fields[history.FieldError]
 	}
 	return compare(j, s.Expectation(run.Header.Longhorn))
 }

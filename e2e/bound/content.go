@@ -20,16 +20,16 @@ type contentCheck struct {
 }
 
 func contentCheckOf(e history.Event) contentCheck {
-	c := contentCheck{at: e.Time, volume: e.Subject, first: e.Fields["offset"], detail: e.Fields["detail"], failed: e.Fields["error"]}
+	c := contentCheck{at: e.Time, volume: e.Subject, first: e.Fields[history.FieldOffset], detail: e.Fields[history.FieldDetail], failed: e.Fields[history.FieldError]}
 	if c.failed != "" {
 		return c
 	}
 	var err error
-	if c.blocks, err = strconv.Atoi(e.Fields["blocks"]); err == nil {
-		c.differing, err = strconv.Atoi(e.Fields["differing"])
+	if c.blocks, err = strconv.Atoi(e.Fields[history.FieldBlocks]); err == nil {
+		c.differing, err = strconv.Atoi(e.Fields[history.FieldDiffering])
 	}
 	if err != nil {
-		c.failed = fmt.Sprintf("%q of %q blocks differ", e.Fields["differing"], e.Fields["blocks"])
+		c.failed = fmt.Sprintf("%q of %q blocks differ", e.Fields[history.FieldDiffering], e.Fields[history.FieldBlocks])
 	}
 	return c
 }
@@ -48,7 +48,7 @@ func (c check) content() Result {
 			if _, twice := written[e.Subject]; !twice {
 				volumes = append(volumes, e.Subject)
 			}
-			written[e.Subject], _ = strconv.Atoi(e.Fields["blocks"])
+			written[e.Subject], _ = strconv.Atoi(e.Fields[history.FieldBlocks])
 		case history.ContentChecked:
 			found := contentCheckOf(e)
 			last[found.volume] = found

@@ -18,10 +18,10 @@ func (c check) acknowledgedWrites() Result {
 		if e.Kind != history.LedgerChecked {
 			continue
 		}
-		seen, errSeen := strconv.ParseFloat(e.Fields["acknowledged"], 64)
-		lost, errLost := strconv.ParseFloat(e.Fields["lost"], 64)
+		seen, errSeen := strconv.ParseFloat(e.Fields[history.FieldAcknowledged], 64)
+		lost, errLost := strconv.ParseFloat(e.Fields[history.FieldLost], 64)
 		if errSeen != nil || errLost != nil {
-			return res.inconclusive("a look for acknowledged writes reported %q of %q", e.Fields["lost"], e.Fields["acknowledged"])
+			return res.inconclusive("a look for acknowledged writes reported %q of %q", e.Fields[history.FieldLost], e.Fields[history.FieldAcknowledged])
 		}
 		looks++
 		acknowledged += seen
@@ -30,7 +30,7 @@ func (c check) acknowledgedWrites() Result {
 		}
 		if lost > 0 && res.Observed == 0 {
 			res.At = e.Time
-			res.Reason = fmt.Sprintf("; the first is %s, missed at %s", e.Fields["first"], clock(e.Time))
+			res.Reason = fmt.Sprintf("; the first is %s, missed at %s", e.Fields[history.FieldFirst], clock(e.Time))
 		}
 		res.Observed += lost
 	}

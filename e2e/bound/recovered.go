@@ -48,7 +48,7 @@ func (c check) recovered() Result {
 		return res
 	case loss.Missed.Kind != "":
 		end = loss.Missed.Time
-		res.Reason = fmt.Sprintf("%s not reached: %s", strings.Join(missing, ", "), loss.Missed.Fields["error"])
+		res.Reason = fmt.Sprintf("%s not reached: %s", strings.Join(missing, ", "), loss.Missed.Fields[history.FieldError])
 	case end.Before(deadline):
 		return res.inconclusive("%s not reached when the run ended %s after power began to return, before the %s allowed",
 			strings.Join(missing, ", "), rounded(end.Sub(loss.Began)), c.bound.Within)

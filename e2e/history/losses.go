@@ -59,7 +59,7 @@ func (r Run) PowerLosses() []PowerLoss {
 			l.Disks = append(l.Disks, e)
 		case Back:
 			n := last().node(e.Subject)
-			n.Back, n.Address, n.Moved = e.Time, e.Fields["address"], e.Fields["moved"]
+			n.Back, n.Address, n.Moved = e.Time, e.Fields[FieldAddress], e.Fields[FieldMoved]
 		case Milestone:
 			last().Reached[e.Subject] = e
 		case NotRecovered:

@@ -1,24 +1,5 @@
 package history
 
-// Fields of ReplicaChecked events. FieldError is there only if something is torn.
-const (
-	FieldNode      = "node"
-	FieldVolume    = "volume"
-	FieldWhen      = "when"      // AtRestore, AfterRecovery
-	FieldState     = "state"     // ReplicaInUse, ReplicaGivenUp, ReplicaLingering
-	FieldSnapshots = "snapshots" // their names, by commas
-	FieldError     = "error"     // what is torn: file: what, by semicolons
-	FieldLeftovers = "leftovers" // files that no chain needs, by commas
-	FieldRebuild   = "rebuilding"
-)
-
-// Fields of SnapshotLost events, beside FieldVolume.
-const (
-	FieldBackups  = "backups"  // those that name it, by commas
-	FieldEvidence = "evidence" // a sentence
-	FieldHow      = "how"      // LostRolledBack, LostPartly, LostDropped, LostUnseen
-)
-
 // When replica directories are looked at.
 const (
 	// AtRestore is between the mount of a node's disk and the node's start: what

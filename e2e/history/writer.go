@@ -122,7 +122,7 @@ func (w *Writer) Close() error {
 	if before != nil {
 		// What was accepted may be whole by now, and must not be taken for a whole run.
 		refused := Record{Kind: EventRecord, Event: Event{
-			Time: time.Now(), Kind: Infrastructure, Fields: map[string]string{"error": before.Error()},
+			Time: time.Now(), Kind: Infrastructure, Fields: map[string]string{FieldError: before.Error()},
 		}}
 		if line, err := json.Marshal(refused); err == nil {
 			w.pending = append(append(w.pending, line...), '\n')

@@ -39,13 +39,6 @@ const (
 	subject     = "api-server"
 )
 
-// Fields of the events.
-const (
-	FieldAcknowledged = "acknowledged" // writes looked for
-	FieldLost         = "lost"         // of them, not found
-	FieldFirst        = "first"        // name of the first lost one
-)
-
 // Sink takes what was found, in order.
 type Sink interface {
 	Event(event history.Event) error
@@ -180,9 +173,9 @@ func (l *Ledger) look(ctx context.Context, number int, acknowledged []string) er
 		return fmt.Errorf("look for %d acknowledged writes: %w", len(acknowledged), context.Cause(ctx))
 	}
 	lost := slices.DeleteFunc(slices.Clone(acknowledged), func(name string) bool { return found[name] })
-	fields := map[string]string{FieldAcknowledged: strconv.Itoa(len(acknowledged)), FieldLost: strconv.Itoa(len(lost))}
+	fields := map[string]string{history.FieldAcknowledged: strconv.Itoa(len(acknowledged)), history.FieldLost: strconv.Itoa(len(lost))}
 	if len(lost) > 0 {
-		fields[FieldFirst] = lost[0]
+		fields[history.FieldFirst] = lost[0]
 	}
 	if err := l.sink.Event(history.Event{Time: time.Now(), Kind: history.LedgerChecked, Subject: subject, Fields: fields}); err != nil {
 		return fmt.Errorf("record what became of acknowledged writes: %w", err)

@@ -151,19 +151,19 @@ func TestLedger(t *testing.T) {
 			g.Expect(l.Begin(t.Context())).To(Succeed())
 			g.Eventually(api.written).WithTimeout(10 * time.Second).Should(BeNumerically(">=", 3))
 			lost := api.cut(lose)
-			g.Consistently(func() int { return sink.sum(FieldAcknowledged) }).WithTimeout(300*time.Millisecond).Should(BeZero(), "nobody can look without power")
+			g.Consistently(func() int { return sink.sum(history.FieldAcknowledged) }).WithTimeout(300*time.Millisecond).Should(BeZero(), "nobody can look without power")
 			api.restore()
-			g.Eventually(func() int { return sink.sum(FieldAcknowledged) }).WithTimeout(10 * time.Second).Should(BeNumerically(">=", 3*writers))
-			before, posts := sink.sum(FieldAcknowledged), api.count()
+			g.Eventually(func() int { return sink.sum(history.FieldAcknowledged) }).WithTimeout(10 * time.Second).Should(BeNumerically(">=", 3*writers))
+			before, posts := sink.sum(history.FieldAcknowledged), api.count()
 			g.Eventually(api.count).WithTimeout(10*time.Second).Should(BeNumerically(">", posts+2), "it goes on after it has looked")
 			g.Expect(l.End()).To(Succeed())
-			g.Expect(sink.sum(FieldAcknowledged)).To(BeNumerically(">", before), "and looks for the last ones in the end")
+			g.Expect(sink.sum(history.FieldAcknowledged)).To(BeNumerically(">", before), "and looks for the last ones in the end")
 			if !lose {
-				g.Expect(sink.sum(FieldLost)).To(BeZero())
+				g.Expect(sink.sum(history.FieldLost)).To(BeZero())
 				return
 			}
-			g.Expect(sink.sum(FieldLost)).To(Equal(1))
-			g.Expect(sink.all).To(ContainElement(HaveField("Fields", HaveKeyWithValue(FieldFirst, lost))))
+			g.Expect(sink.sum(history.FieldLost)).To(Equal(1))
+			g.Expect(sink.all).To(ContainElement(HaveField("Fields", HaveKeyWithValue(history.FieldFirst, lost))))
 		})
 	}
 }

@@ -99,7 +99,7 @@ func (x *execution) untilNext(ctx context.Context, plan Plan) error {
 		if x.done.API.IsZero() {
 			step = history.StepAPI
 		}
-		return x.event(time.Now(), history.NotRecovered, step, map[string]string{FieldError: "cut again before all were back: " + missing})
+		return x.event(time.Now(), history.NotRecovered, step, map[string]string{history.FieldError: "cut again before all were back: " + missing})
 	case ctx.Err() == nil:
 		return fmt.Errorf("wait for the next outage: %w", err)
 	}
@@ -219,15 +219,15 @@ func addresses(nodes []cluster.Node) map[string]string {
 }
 
 func (x *execution) back(before string, status NodeStatus) error {
-	fields := map[string]string{FieldEvidence: status.evidence(), FieldAddress: status.Address}
+	fields := map[string]string{history.FieldEvidence: status.evidence(), history.FieldAddress: status.Address}
 	if before != status.Address {
-		fields[FieldMoved] = before
+		fields[history.FieldMoved] = before
 	}
 	return x.event(time.Now(), history.Back, status.Name, fields)
 }
 
 func (x *execution) milestone(step string, at time.Time, evidence string) error {
 	return x.event(at, history.Milestone, step, map[string]string{
-		FieldEvidence: evidence, FieldElapsed: at.Sub(x.done.Restored).Round(precision).String(),
+		history.FieldEvidence: evidence, history.FieldElapsed: at.Sub(x.done.Restored).Round(precision).String(),
 	})
 }

@@ -42,11 +42,11 @@ func TestExecuteTellsOfTheCutAndTheDisks(t *testing.T) {
 		g.Expect(err).NotTo(HaveOccurred())
 		g.Expect(m.log[0]).To(Equal("cut cp1, wa, wb drop"))
 		g.Expect(done[0].Skew).To(Equal(3 * time.Millisecond))
-		g.Expect(sink.fields(history.CutDone, FieldSkew)).To(Equal([]string{"3ms"}))
-		g.Expect(sink.fields(history.CutDone, FieldUnsynced)).To(Equal([]string{"drop"}))
-		g.Expect(sink.fields(history.CutDone, FieldEvidence)).To(Equal([]string{"frozen"}))
-		g.Expect(sink.fields(history.DiskReturned, FieldReplayed)).To(Equal([]string{"cp1: false", "wa: true", "wb: true"}))
-		g.Expect(sink.fields(history.DiskReturned, FieldFilesystem)).To(Equal([]string{"cp1: ext4", "wa: ext4", "wb: ext4"}))
+		g.Expect(sink.fields(history.CutDone, history.FieldSkew)).To(Equal([]string{"3ms"}))
+		g.Expect(sink.fields(history.CutDone, history.FieldUnsynced)).To(Equal([]string{"drop"}))
+		g.Expect(sink.fields(history.CutDone, history.FieldEvidence)).To(Equal([]string{"frozen"}))
+		g.Expect(sink.fields(history.DiskReturned, history.FieldReplayed)).To(Equal([]string{"cp1: false", "wa: true", "wb: true"}))
+		g.Expect(sink.fields(history.DiskReturned, history.FieldFilesystem)).To(Equal([]string{"cp1: ext4", "wa: ext4", "wb: ext4"}))
 		var dead []time.Duration
 		for _, event := range sink.all {
 			if event.Kind == history.Dead {
@@ -66,7 +66,7 @@ func TestExecuteTellsNoSkewThatNobodySaw(t *testing.T) {
 		g.Expect(err).NotTo(HaveOccurred())
 		g.Expect(sink.all).To(ContainElement(HaveField("Kind", history.CutDone)))
 		for _, event := range sink.all {
-			g.Expect(event.Fields).NotTo(HaveKey(FieldSkew))
+			g.Expect(event.Fields).NotTo(HaveKey(history.FieldSkew))
 		}
 	})
 }
@@ -107,7 +107,7 @@ func TestExecuteLeavesAbsentNodesWithoutPower(t *testing.T) {
 		g.Expect(sink.of(history.Cut)).To(Equal("cp1 wa wb"))
 		g.Expect(sink.of(history.Restored)).NotTo(ContainSubstring(absent.Name))
 		g.Expect(sink.of(history.Back)).NotTo(ContainSubstring(absent.Name))
-		g.Expect(sink.fields(history.CutDone, FieldAbsent)).To(Equal([]string{absent.Name}))
+		g.Expect(sink.fields(history.CutDone, history.FieldAbsent)).To(Equal([]string{absent.Name}))
 	})
 }
 
@@ -134,13 +134,13 @@ func TestExecuteGivesOtherAddresses(t *testing.T) {
 		plan := planned(t, outage, m.nodes)
 		_, err := executor(m, sink).Execute(t.Context(), plan)
 		g.Expect(err).NotTo(HaveOccurred())
-		back := sink.fields(history.Back, FieldAddress)
+		back := sink.fields(history.Back, history.FieldAddress)
 		g.Expect(back).To(HaveLen(2 * len(m.nodes)))
 		for i, node := range plan.Nodes {
 			g.Expect(back[i]).NotTo(Equal(node.Name + ": " + node.Address))
 		}
 		// Each is told against the address that it had before that outage.
-		g.Expect(sink.fields(history.Back, FieldMoved)[len(m.nodes):]).To(Equal(back[:len(m.nodes)]))
+		g.Expect(sink.fields(history.Back, history.FieldMoved)[len(m.nodes):]).To(Equal(back[:len(m.nodes)]))
 	})
 }
 
@@ -175,7 +175,7 @@ func TestExecuteCutsAgainDuringTheRecovery(t *testing.T) {
 		}
 		g.Expect(done[3].Back).NotTo(BeZero(), "the last is awaited")
 		g.Expect(sink.of(history.NotRecovered)).To(Equal("api-answers api-answers api-answers"))
-		g.Expect(sink.fields(history.NotRecovered, FieldError)[0]).To(ContainSubstring("cut again before all were back: the API server does not answer"))
+		g.Expect(sink.fields(history.NotRecovered, history.FieldError)[0]).To(ContainSubstring("cut again before all were back: the API server does not answer"))
 		g.Expect(sink.of(history.Back)).To(Equal("cp1 wa wb"))
 		g.Expect(m.log).NotTo(ContainElement("repower"))
 	})

@@ -21,24 +21,6 @@ type Sink interface {
 	Event(event history.Event) error
 }
 
-// Fields of the events.
-const (
-	FieldOutage     = "outage"   // its number in the plan, from 1
-	FieldEvidence   = "evidence" // what was seen, in words
-	FieldElapsed    = "elapsed"  // since power began to return, a Go duration
-	FieldReason     = "reason"   // why, if not by the plan
-	FieldAddress    = "address"  // of a node that is back
-	FieldMoved      = "moved"    // the address that it had before, if another
-	FieldSkew       = "skew"     // from the first node that stopped to the last, a Go duration
-	FieldUnsynced   = "unsynced" // what became of unsynced writes, the scenario's word
-	FieldAbsent     = "absent"   // nodes that get no power back, joined by commas
-	FieldPath       = "path"     // of a disk, in its node
-	FieldFilesystem = "filesystem"
-	FieldReplayed   = "replayed" // whether a disk's journal was replayed: true or false
-	FieldOutcome    = "outcome"  // what the check and the mount of a disk said
-	FieldError      = "error"    // what was not reached
-)
-
 const (
 	interrupted = "interrupted"
 	// precision of times in fields, and of a skew.
@@ -119,7 +101,7 @@ func (e Executor) repower(ctx context.Context, plan Plan) error {
 		if power.On {
 			continue
 		}
-		event := history.Event{Time: time.Now(), Kind: history.Restored, Subject: power.Node, Fields: map[string]string{FieldReason: interrupted}}
+		event := history.Event{Time: time.Now(), Kind: history.Restored, Subject: power.Node, Fields: map[string]string{history.FieldReason: interrupted}}
 		if err := e.Sink.Event(event); err != nil {
 			return fmt.Errorf("record that node %s was repowered: %w", power.Node, err)
 		}
@@ -155,7 +137,7 @@ func (x *execution) cut(ctx context.Context) error {
 	x.done.Cut, x.done.Absent = time.Now(), x.outage.Absent
 	// Before the cut: a harness that dies with it leaves a trace of it.
 	for _, node := range x.outage.Cut {
-		if err := x.event(x.done.Cut, history.Cut, node.Name, map[string]string{FieldAddress: node.Address}); err != nil {
+		if err := x.event(x.done.Cut, history.Cut, node.Name, map[string]string{history.FieldAddress: node.Address}); err != nil {
 			return err
 		}
 	}
@@ -173,15 +155,15 @@ func (x *execution) cut(ctx context.Context) error {
 		if !known {
 			at = power.Since
 		}
-		if err := x.event(at, history.Dead, power.Node, map[string]string{FieldEvidence: power.Evidence}); err != nil {
+		if err := x.event(at, history.Dead, power.Node, map[string]string{history.FieldEvidence: power.Evidence}); err != nil {
 			return err
 		}
 	}
 	fields := map[string]string{
-		FieldUnsynced: string(x.outage.Unsynced), FieldEvidence: cutting.Evidence, FieldAbsent: names(x.outage.Absent),
+		history.FieldUnsynced: string(x.outage.Unsynced), history.FieldEvidence: cutting.Evidence, history.FieldAbsent: names(x.outage.Absent),
 	}
 	if len(cutting.Stopped) > 0 { // else nobody has looked
-		fields[FieldSkew] = cutting.Skew().Round(skewPrecision).String()
+		fields[history.FieldSkew] = cutting.Skew().Round(skewPrecision).String()
 	}
 	return x.event(x.done.Dead, history.CutDone, "", fields)
 }
@@ -239,8 +221,8 @@ func (x *execution) restore(ctx context.Context) error {
 func (x *execution) disksReturned(disks []cluster.DiskReturn) error {
 	for _, disk := range disks {
 		if err := x.event(time.Now(), history.DiskReturned, disk.Node, map[string]string{
-			FieldPath: disk.Path, FieldFilesystem: string(disk.Filesystem),
-			FieldReplayed: strconv.FormatBool(disk.Replayed), FieldOutcome: disk.Outcome,
+			history.FieldPath: disk.Path, history.FieldFilesystem: string(disk.Filesystem),
+			history.FieldReplayed: strconv.FormatBool(disk.Replayed), history.FieldOutcome: disk.Outcome,
 		}); err != nil {
 			return err
 		}
@@ -249,7 +231,7 @@ func (x *execution) disksReturned(disks []cluster.DiskReturn) error {
 }
 
 func (x *execution) event(at time.Time, kind history.EventKind, subject string, fields map[string]string) error {
-	event := history.Event{Time: at, Kind: kind, Subject: subject, Fields: map[string]string{FieldOutage: x.number}}
+	event := history.Event{Time: at, Kind: kind, Subject: subject, Fields: map[string]string{history.FieldOutage: x.number}}
 	for key, value := range fields {
 		if value != "" {
 			event.Fields[key] = value

@@ -198,11 +198,11 @@ func TestExecute(t *testing.T) {
 		g.Expect(sink.of(history.Back)).To(Equal("cp1 wa wb cp1 wa wb"))
 		g.Expect(sink.of(history.Milestone)).To(Equal("api-answers nodes-ready api-answers nodes-ready"))
 		for _, event := range sink.all {
-			g.Expect(event.Fields[FieldOutage]).To(BeElementOf("1", "2"))
+			g.Expect(event.Fields[history.FieldOutage]).To(BeElementOf("1", "2"))
 			if event.Kind == history.Back && event.Subject == wb.Name {
-				g.Expect(event.Fields).To(And(HaveKeyWithValue(FieldAddress, "10.9.9.9"), HaveKeyWithValue(FieldMoved, wb.Address)))
+				g.Expect(event.Fields).To(And(HaveKeyWithValue(history.FieldAddress, "10.9.9.9"), HaveKeyWithValue(history.FieldMoved, wb.Address)))
 			} else {
-				g.Expect(event.Fields).NotTo(HaveKey(FieldMoved))
+				g.Expect(event.Fields).NotTo(HaveKey(history.FieldMoved))
 			}
 		}
 	})
@@ -313,8 +313,8 @@ func TestRecovery(t *testing.T) {
 			{Name: history.StepVolumes, Wait: after(30 * time.Second)},
 		}}.Follow(t.Context())).To(Succeed())
 		g.Expect(sink.of(history.Milestone)).To(Equal("managers-ready volumes-healthy"))
-		g.Expect(sink.all[0].Fields).To(Equal(map[string]string{FieldElapsed: "30s", FieldEvidence: "seen after 20s"}))
-		g.Expect(sink.all[1].Fields).To(Equal(map[string]string{FieldElapsed: "1m0s", FieldEvidence: "seen after 30s"}))
+		g.Expect(sink.all[0].Fields).To(Equal(map[string]string{history.FieldElapsed: "30s", history.FieldEvidence: "seen after 20s"}))
+		g.Expect(sink.all[1].Fields).To(Equal(map[string]string{history.FieldElapsed: "1m0s", history.FieldEvidence: "seen after 30s"}))
 	})
 }
 

@@ -35,7 +35,7 @@ func (r Recovery) Follow(ctx context.Context) error {
 			return fmt.Errorf("recovery: step %s, %s after power began to return: %w", step.Name, elapsed, err)
 		}
 		if err := r.Sink.Event(history.Event{Time: now, Kind: history.Milestone, Subject: step.Name, Fields: map[string]string{
-			FieldEvidence: evidence, FieldElapsed: elapsed.String(),
+			history.FieldEvidence: evidence, history.FieldElapsed: elapsed.String(),
 		}}); err != nil {
 			return fmt.Errorf("record that step %s was reached: %w", step.Name, err)
 		}

@@ -244,7 +244,7 @@ func readRung(dir string) (r Rung, notes []string, err error) {
 	failure, failed := run.LastEvent(history.Infrastructure)
 	switch {
 	case failed:
-		return r, nil, fmt.Errorf("the harness or its machine failed (%s): run it again", failure.Fields["error"])
+		return r, nil, fmt.Errorf("the harness or its machine failed (%s): run it again", failure.Fields[history.FieldError])
 	case run.Truncated:
 		return r, nil, errors.New("its history is torn, for the run was killed: run it again")
 	case len(steady) == 0 || steady[len(steady)-1].Open():

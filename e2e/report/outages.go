@@ -54,16 +54,16 @@ func outages(run history.Run) (all []Outage) {
 	for _, loss := range run.PowerLosses() {
 		fields := loss.Done.Fields
 		o := Outage{
-			Cut: loss.Cut, Skew: fields["skew"], UnsyncedWrites: fields["unsynced"], Evidence: fields["evidence"],
-			NotRecovered: loss.Missed.Fields["error"],
+			Cut: loss.Cut, Skew: fields[history.FieldSkew], UnsyncedWrites: fields[history.FieldUnsynced], Evidence: fields[history.FieldEvidence],
+			NotRecovered: loss.Missed.Fields[history.FieldError],
 		}
 		for _, n := range loss.Nodes {
 			o.Nodes = append(o.Nodes, NodeOutage{Node: n.Node, Stopped: n.Dead, Restored: n.Restored, Back: n.Back, Address: n.Address, Moved: n.Moved})
 		}
 		for _, e := range loss.Disks {
 			o.Disks = append(o.Disks, Disk{
-				Node: e.Subject, Path: e.Fields["path"], Filesystem: e.Fields["filesystem"],
-				Replayed: e.Fields["replayed"] == "true", Outcome: e.Fields["outcome"],
+				Node: e.Subject, Path: e.Fields[history.FieldPath], Filesystem: e.Fields[history.FieldFilesystem],
+				Replayed: e.Fields[history.FieldReplayed] == "true", Outcome: e.Fields[history.FieldOutcome],
 			})
 		}
 		for _, name := range known {

@@ -30,13 +30,13 @@ func recovery(s scenario.Scenario, run history.Run) []Milestone {
 	}
 	reason := "not seen"
 	if loss.Missed.Kind != "" {
-		reason += ": " + loss.Missed.Fields["error"]
+		reason += ": " + loss.Missed.Fields[history.FieldError]
 	}
 	var all []Milestone
 	for _, step := range history.RecoverySteps {
 		m := Milestone{Step: step, Evidence: reason}
 		if e, ok := loss.Reached[step]; ok {
-			m.Elapsed, m.Evidence = e.Fields["elapsed"], e.Fields["evidence"]
+			m.Elapsed, m.Evidence = e.Fields[history.FieldElapsed], e.Fields[history.FieldEvidence]
 		}
 		all = append(all, m)
 	}

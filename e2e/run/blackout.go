@@ -190,7 +190,7 @@ func (t *trial) follow(ctx context.Context, restored time.Time) (missed, err err
 
 func (t *trial) notRecovered(missed error) error {
 	t.Progress.Logf("not recovered: %v", missed)
-	return t.writer.Event(history.Event{Time: time.Now(), Kind: history.NotRecovered, Fields: map[string]string{"error": missed.Error()}})
+	return t.writer.Event(history.Event{Time: time.Now(), Kind: history.NotRecovered, Fields: map[string]string{history.FieldError: missed.Error()}})
 }
 
 // standing fails when a node has lost its power since the last outage, or got it,

@@ -55,7 +55,7 @@ func (t *trial) fill(ctx context.Context) error {
 func (t *trial) contentWritten() error {
 	for i, spec := range t.contents {
 		if err := t.writer.Event(history.Event{Time: time.Now(), Kind: history.ContentWritten, Subject: t.lab.VolumeIDs[i], Fields: map[string]string{
-			"bytes": strconv.FormatInt(spec.Size, 10), "blocks": strconv.Itoa(spec.Blocks()), "seed": strconv.FormatInt(spec.Seed, 10),
+			history.FieldBytes: strconv.FormatInt(spec.Size, 10), history.FieldBlocks: strconv.Itoa(spec.Blocks()), history.FieldSeed: strconv.FormatInt(spec.Seed, 10),
 		}}); err != nil {
 			return err
 		}
@@ -99,11 +99,11 @@ func (t *trial) compareOne(ctx context.Context, store content.Store, volume stri
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
 	case err != nil:
-		return map[string]string{"error": err.Error()}, nil
+		return map[string]string{history.FieldError: err.Error()}, nil //nolint:nilerr // a fact about Longhorn
 	}
-	fields := map[string]string{"blocks": strconv.Itoa(found.Blocks), "differing": strconv.Itoa(found.Differing())}
+	fields := map[string]string{history.FieldBlocks: strconv.Itoa(found.Blocks), history.FieldDiffering: strconv.Itoa(found.Differing())}
 	if found.Differing() > 0 {
-		fields["offset"], fields["detail"] = strconv.FormatInt(found.First(), 10), found.Detail()
+		fields[history.FieldOffset], fields[history.FieldDetail] = strconv.FormatInt(found.First(), 10), found.Detail()
 	}
 	return fields, nil
 }

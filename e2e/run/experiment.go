@@ -207,7 +207,7 @@ func (t *trial) record(ctx context.Context) (err error) {
 	defer func() {
 		told := t.writer.Err() != nil // by whoever met it first
 		if err != nil && !told {
-			event := history.Event{Time: time.Now(), Kind: history.Infrastructure, Fields: map[string]string{"error": err.Error()}}
+			event := history.Event{Time: time.Now(), Kind: history.Infrastructure, Fields: map[string]string{history.FieldError: err.Error()}}
 			err = errors.Join(err, t.writer.Event(event))
 		}
 		if closeErr := t.writer.Close(); err == nil || !told {

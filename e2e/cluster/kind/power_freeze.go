@@ -203,11 +203,12 @@ const (
 // freezersOf finds every node's freezer, or says why it may not be used.
 func freezersOf(ctx context.Context, nodes []container) (freezers []*freezer, why string, err error) {
 	var byNode []members
-	_ = wait.PollUntilContextTimeout(ctx, endingPoll, endingLimit, true, func(context.Context) (bool, error) { // what is outside for longer is told below
+	err = wait.PollUntilContextTimeout(ctx, endingPoll, endingLimit, true, func(context.Context) (bool, error) {
+		var err error
 		byNode, err = membersOf(nodes)
-		return err != nil || !slices.ContainsFunc(byNode, func(m members) bool { return m.outside > 0 }), nil
+		return !slices.ContainsFunc(byNode, func(m members) bool { return m.outside > 0 }), err
 	})
-	if err != nil {
+	if err != nil && !wait.Interrupted(err) { // what is outside for longer is told below
 		return nil, "", err
 	}
 	for i, c := range nodes {

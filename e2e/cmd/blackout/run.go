@@ -39,10 +39,8 @@ func runCommand() *cobra.Command {
 			if unsynced != "" {
 				s = s.WithUnsynced(scenario.UnsyncedWrites(unsynced))
 			}
-			if cmd.Flags().Changed("backups") || unsynced != "" {
-				if err := s.Validate(report.Known()); err != nil {
-					return err
-				}
+			if err := s.Validate(report.Known()); err != nil { // with the flags' values
+				return err
 			}
 			if dryRun {
 				text, err := run.Describe(s, x.Request.Longhorn)
