@@ -213,8 +213,9 @@ var _ = Describe("the ground that every run stands on", Label("ground"), Ordered
 		}).WithContext(ctx).WithTimeout(h.Timeouts.NodesReady).WithPolling(h.Timeouts.Poll).Should(Succeed())
 
 		By("waiting for Longhorn, whose managers reach each other over the pod network only")
-		Expect(lab.Longhorn.WaitReady(ctx, since)).To(Succeed())
-		Expect(lab.Longhorn.WaitVolumesHealthy(ctx, lab.VolumeIDs, since)).To(Succeed())
+		restores := longhorn.Restores{first: since, second: since}
+		Expect(lab.Longhorn.WaitReady(ctx, restores)).To(Succeed())
+		Expect(lab.Longhorn.WaitVolumesHealthy(ctx, lab.VolumeIDs, restores)).To(Succeed())
 	}, NodeTimeout(cycleLimit))
 
 	It("is adopted as an existing cluster only by the UID of its kube-system", func(ctx SpecContext) {

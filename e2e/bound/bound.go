@@ -105,6 +105,7 @@ var kinds = map[scenario.BoundKind]func(check) Result{
 	scenario.AcknowledgedWrites: check.acknowledgedWrites,
 	scenario.Chains:             check.chains,
 	scenario.ContentBound:       check.content,
+	scenario.Taken:              check.taken,
 }
 
 // Check judges a run by every bound of its scenario.

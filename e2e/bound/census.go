@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"time"
 
 	"blackout/e2e/history"
@@ -47,8 +48,25 @@ func (c check) looks(series string, phase history.PhaseName) []look {
 	return out
 }
 
+// acted is what actions did to the number of Backups until a moment: how many
+// they made at most, and how many they asked to be deleted or failed to make.
+func (c check) acted(until time.Time) (more, fewer float64) {
+	for _, e := range c.run.Events {
+		switch {
+		case e.Time.After(until):
+		case e.Kind == history.BackupTaken && e.Fields[history.FieldBackup] != "":
+			more++
+		case e.Kind == history.ActionDone:
+			asked, _ := strconv.Atoi(e.Fields[history.FieldAsked]) // none, if it deletes nothing
+			fewer += float64(asked)
+		}
+	}
+	return more, fewer
+}
+
 // conservation: in every look of the steady phase the Backups of all states,
-// the deleted ones among them, are as many as were queued.
+// the deleted ones among them, are as many as were queued, with those that an
+// action took, and at most as many fewer as one asked to be deleted.
 func (c check) conservation() Result {
 	res := c.result(string(history.Count))
 	count, queued, why := c.submitted()
@@ -59,9 +77,13 @@ func (c check) conservation() Result {
 	looks := slices.DeleteFunc(c.looks(history.Backups, history.Steady), func(l look) bool { return l.at.Before(queued) })
 	res.Observed = res.Limit
 	var wrong int
+	var worst float64
+	var what string
 	for _, l := range looks {
-		off := math.Abs(l.sum() - res.Limit)
-		if off == 0 {
+		more, fewer := c.acted(l.at)
+		most := res.Limit + more
+		off := max(l.sum()-most, most-fewer-l.sum())
+		if off <= 0 {
 			continue
 		}
 		if wrong == 0 {
@@ -69,18 +91,16 @@ func (c check) conservation() Result {
 		}
 		wrong++
 		res.Offending = append(res.Offending, l.samples...)
-		if off > math.Abs(res.Observed-res.Limit) {
-			res.Observed = l.sum()
+		if off > worst {
+			worst, res.Observed, what = off, l.sum(), "missing"
+			if l.sum() > most {
+				what = "more than were queued"
+			}
 		}
 	}
 	if wrong > 0 {
 		res.Verdict = Fail
-		what := "missing"
-		if res.Observed > res.Limit {
-			what = "more than were queued"
-		}
-		res.Reason = fmt.Sprintf("%.0f of %d backups %s, in %d of %d looks, first at %s",
-			math.Abs(res.Observed-res.Limit), count, what, wrong, len(looks), clock(res.At))
+		res.Reason = fmt.Sprintf("%.0f of %d backups %s, in %d of %d looks, first at %s", worst, count, what, wrong, len(looks), clock(res.At))
 		return res
 	}
 	if why := c.phaseDoubt([]history.PhaseName{history.Steady}); why != "" {
@@ -94,6 +114,9 @@ func (c check) conservation() Result {
 	}
 	res.At = looks[len(looks)-1].at
 	res.Reason = fmt.Sprintf("all %d backups found in each of %d looks", count, len(looks))
+	if more, fewer := c.acted(res.At); more+fewer > 0 {
+		res.Reason += fmt.Sprintf(", with %.0f that an action took, without up to %.0f that one deleted", more, fewer)
+	}
 	return res
 }
 

@@ -51,3 +51,10 @@ const (
 	FieldOffset    = "offset"    // of the first byte that differs
 	FieldDetail    = "detail"    // what differs, in words
 )
+
+// Fields of ActionDone and BackupTaken events, beside FieldElapsed since the
+// action began.
+const (
+	FieldAsked  = "asked"  // backups whose deletion was asked for
+	FieldBackup = "backup" // its name
+)

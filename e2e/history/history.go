@@ -110,6 +110,9 @@ const (
 	ContentChecked EventKind = "content-checked" // subject: volume; fields: blocks, differing, offset (of the first, bytes), detail, error
 	ReplicaChecked EventKind = "replica-checked" // subject: replica directory; fields: node, volume, when, snapshots, error
 	SnapshotLost   EventKind = "snapshot-lost"   // subject: snapshot; fields: volume, backups, evidence
+
+	ActionDone  EventKind = "action"       // subject: the scenario's word for what was done; fields: elapsed, evidence, error, asked (backups to be deleted)
+	BackupTaken EventKind = "backup-taken" // by an action; subject: volume; fields: backup (none: it was not made), elapsed, error
 )
 
 // Steps of a recovery, the subjects of Milestone events: each is counted from

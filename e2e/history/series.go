@@ -38,6 +38,8 @@ const (
 	Backups           = "backups" // field Subject: the state; New is ""'s name
 	Waiting           = "waiting" // New + Pending
 	OldestWaiting     = "oldest-waiting"
+	JobBackups        = "job-backups" // those of recurring jobs; field Subject: the state
+	JobWaiting        = "job-waiting" // of them New + Pending
 	AttachmentTickets = "attachment-tickets"
 	LargestAttachment = "largest-attachment"
 	Volumes           = "volumes" // field Subject: the robustness
@@ -57,7 +59,7 @@ var Series = map[string]Unit{
 	LiveHeap: Bytes, AllocationRate: BytesPerSec, DeepCopyShare: Ratio,
 	RSS: Bytes, WorkingSet: Bytes, MemoryLimit: Bytes, NodeMemory: Bytes, FailedReconciles: Count,
 	RestartCount: Count, OOMKills: Count,
-	Backups: Count, Waiting: Count, OldestWaiting: Seconds, AttachmentTickets: Count, LargestAttachment: Bytes,
+	Backups: Count, Waiting: Count, OldestWaiting: Seconds, JobBackups: Count, JobWaiting: Count, AttachmentTickets: Count, LargestAttachment: Bytes,
 	Volumes: Count, NodesReady: Count, NodeLoad: Count,
 	ProberCPU: Ratio, ProberMemory: Bytes, SampleCost: Seconds,
 }

@@ -48,8 +48,8 @@ type Object struct {
 
 // storeValues is what the templates below objectstore/ may use.
 type storeValues struct {
-	Name, Namespace, Image, Region, AccessKey, SecretKey string
-	Port                                                 int
+	Name, Namespace, Image, Region, AccessKey, SecretKey, CPU string
+	Port                                                      int
 }
 
 // InstallObjectStore runs versitygw from an image whose entrypoint it is
@@ -95,7 +95,7 @@ func (s *System) InstallObjectStore(ctx context.Context, image string) (*ObjectS
 func renderStore(image, accessKey, secretKey string) ([]*unstructured.Unstructured, error) {
 	return render("objectstore", storeValues{
 		Name: StoreNamespace, Namespace: StoreNamespace, Image: image, Region: storeRegion,
-		AccessKey: accessKey, SecretKey: secretKey, Port: storePort,
+		AccessKey: accessKey, SecretKey: secretKey, Port: storePort, CPU: storeCPU,
 	}, map[string]string{LabelManaged: "true"})
 }
 

@@ -12,7 +12,7 @@ import (
 // Each function here decides from objects alone. It returns what is missing in
 // words for a person, or "" when nothing is.
 
-func managersMissing(ds appsv1.DaemonSet, pods []corev1.Pod, nodes []string, image string, since time.Time) string {
+func managersMissing(ds appsv1.DaemonSet, pods []corev1.Pod, nodes []string, image string, since Restores) string {
 	for _, container := range ds.Spec.Template.Spec.Containers {
 		if container.Name == ManagerName && container.Image != image {
 			return fmt.Sprintf("the DaemonSet runs image %s instead of %s", container.Image, image)
@@ -33,7 +33,7 @@ func managersMissing(ds appsv1.DaemonSet, pods []corev1.Pod, nodes []string, ima
 }
 
 // onNode looks for a pod on a node that is ready, of an image, and fresh.
-func onNode(pods []corev1.Pod, node, image string, since time.Time) string {
+func onNode(pods []corev1.Pod, node, image string, since Restores) string {
 	missing := "no pod on node " + node
 	for i := range pods {
 		if pods[i].Spec.NodeName != node || pods[i].DeletionTimestamp != nil {
@@ -47,16 +47,16 @@ func onNode(pods []corev1.Pod, node, image string, since time.Time) string {
 	return missing
 }
 
-func podMissing(pod *corev1.Pod, image string, since time.Time) string {
+func podMissing(pod *corev1.Pod, image string, since Restores) string {
 	if got := pod.Spec.Containers[0].Image; got != image {
 		return fmt.Sprintf("pod %s runs image %s instead of %s", pod.Name, got, image)
 	}
 	if !isReady(pod) {
 		return fmt.Sprintf("pod %s is not ready (%s)", pod.Name, podState(pod))
 	}
-	if started := startedAt(pod); !fresh(started, since) {
+	if started, restored := startedAt(pod), since[pod.Spec.NodeName]; !fresh(started, restored) {
 		return fmt.Sprintf("pod %s says it runs since %s, before %s: not yet updated", pod.Name,
-			started.UTC().Format(time.TimeOnly), since.UTC().Format(time.TimeOnly))
+			started.UTC().Format(time.TimeOnly), restored.UTC().Format(time.TimeOnly))
 	}
 	return ""
 }
@@ -100,7 +100,7 @@ func settingsMissing(setting Setting) string {
 	return ""
 }
 
-func engineImageMissing(images []EngineImage, pods []corev1.Pod, nodes []string, image string, since time.Time) string {
+func engineImageMissing(images []EngineImage, pods []corev1.Pod, nodes []string, image string, since Restores) string {
 	for _, found := range images {
 		if found.Spec.Image != image {
 			continue
@@ -134,7 +134,7 @@ func carrying(pods []corev1.Pod, label, value string) []corev1.Pod {
 	return found
 }
 
-func instanceManagersMissing(all []InstanceManager, pods []corev1.Pod, nodes []string, image string, since time.Time) string {
+func instanceManagersMissing(all []InstanceManager, pods []corev1.Pod, nodes []string, image string, since Restores) string {
 	for _, node := range nodes {
 		missing := "node " + node + " has no instance manager of image " + image
 		for _, im := range all {
@@ -154,7 +154,7 @@ func instanceManagersMissing(all []InstanceManager, pods []corev1.Pod, nodes []s
 
 // instanceManagerMissing trusts the object only together with its pod of the
 // same name: equal addresses show that a manager has seen this very pod.
-func instanceManagerMissing(im InstanceManager, pods []corev1.Pod, since time.Time) string {
+func instanceManagerMissing(im InstanceManager, pods []corev1.Pod, since Restores) string {
 	if im.Status.CurrentState != InstanceRunning {
 		return fmt.Sprintf("instance manager %s on node %s is %q", im.Name, im.Spec.NodeID, im.Status.CurrentState)
 	}

@@ -45,15 +45,20 @@ func says(t *testing.T, got, want string) {
 	}
 }
 
+// both nodes were restored at the moment of the cut.
+var both = Restores{"n1": cut, "n2": cut}
+
 func TestManagersMissing(t *testing.T) {
 	for name, test := range map[string]struct {
 		change func(*appsv1.DaemonSet, []corev1.Pod)
-		since  time.Time
+		since  Restores
 		want   string
 	}{
 		"ready":            {want: ""},
-		"fresh enough":     {since: cut, change: func(_ *appsv1.DaemonSet, p []corev1.Pod) { p[0] = pod("a", "n1", managerImage, sameSecond) }, want: ""},
-		"from before":      {since: cut, change: func(_ *appsv1.DaemonSet, p []corev1.Pod) { p[0] = pod("a", "n1", managerImage, before) }, want: "not yet updated on node n1"},
+		"fresh enough":     {since: both, change: func(_ *appsv1.DaemonSet, p []corev1.Pod) { p[0] = pod("a", "n1", managerImage, sameSecond) }, want: ""},
+		"from before":      {since: both, change: func(_ *appsv1.DaemonSet, p []corev1.Pod) { p[0] = pod("a", "n1", managerImage, before) }, want: "not yet updated on node n1"},
+		"kept its power":   {since: Restores{"n2": cut}, change: func(_ *appsv1.DaemonSet, p []corev1.Pod) { p[0] = pod("a", "n1", managerImage, before) }, want: ""},
+		"only it did not":  {since: Restores{"n1": cut}, change: func(_ *appsv1.DaemonSet, p []corev1.Pod) { p[0] = pod("a", "n1", managerImage, before) }, want: "not yet updated on node n1"},
 		"another image":    {change: func(d *appsv1.DaemonSet, _ []corev1.Pod) { d.Spec.Template.Spec.Containers[0].Image = "x" }, want: "image x instead of"},
 		"pod of old image": {change: func(_ *appsv1.DaemonSet, p []corev1.Pod) { p[1] = pod("b", "n2", "x", cut) }, want: "pod b runs image x"},
 		"not observed":     {change: func(d *appsv1.DaemonSet, _ []corev1.Pod) { d.Generation = 2 }, want: "generation 2"},
@@ -61,7 +66,7 @@ func TestManagersMissing(t *testing.T) {
 		"node without":     {change: func(_ *appsv1.DaemonSet, p []corev1.Pod) { p[1].Spec.NodeName = "n9" }, want: "no pod on node n2"},
 		"going":            {change: func(_ *appsv1.DaemonSet, p []corev1.Pod) { p[1].DeletionTimestamp = &metav1.Time{} }, want: "no pod on node n2"},
 		"not ready":        {change: func(_ *appsv1.DaemonSet, p []corev1.Pod) { p[1].Status.Conditions = nil }, want: "pod b is not ready"},
-		"not running": {since: cut, change: func(_ *appsv1.DaemonSet, p []corev1.Pod) {
+		"not running": {since: both, change: func(_ *appsv1.DaemonSet, p []corev1.Pod) {
 			p[1].Status.ContainerStatuses[0].State = corev1.ContainerState{}
 		}, want: "pod b"},
 	} {
@@ -105,7 +110,7 @@ func TestEngineImageMissing(t *testing.T) {
 			image, p := ready(), pod("p", "n1", engineImage, cut)
 			p.Labels = map[string]string{labelEngineImage: "ei-1"}
 			test.change(&image, &p)
-			says(t, engineImageMissing([]EngineImage{image}, []corev1.Pod{p}, []string{"n1"}, engineImage, cut), test.want)
+			says(t, engineImageMissing([]EngineImage{image}, []corev1.Pod{p}, []string{"n1"}, engineImage, both), test.want)
 		})
 	}
 }
@@ -137,7 +142,7 @@ func TestInstanceManagersMissing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			im, p := runningManager("im", "n1"), pod("im", "n1", instanceImage, cut)
 			test.change(&im, &p)
-			says(t, instanceManagersMissing([]InstanceManager{im}, []corev1.Pod{p}, []string{"n1"}, instanceImage, cut), test.want)
+			says(t, instanceManagersMissing([]InstanceManager{im}, []corev1.Pod{p}, []string{"n1"}, instanceImage, both), test.want)
 		})
 	}
 }

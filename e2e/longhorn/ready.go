@@ -32,13 +32,17 @@ const (
 	instanceManager  = "instance-manager"
 )
 
+// Restores says when each node was last given its power. One that is not in it
+// kept its power: its kubelet went on reporting, and its processes need not be new.
+type Restores map[string]time.Time
+
 // WaitReady returns once Longhorn really works on every eligible node: managers
 // of the release's image that finished starting, an admission webhook that
 // answers, the engine binary in place, an instance manager running and a disk
-// that takes replicas. When since is not zero, only containers that started at
-// or after it count: what Longhorn's objects say just after a blackout is what
-// was true before it.
-func (s *System) WaitReady(ctx context.Context, since time.Time) error {
+// that takes replicas. On a node that was restored only containers that started
+// since then count: what Longhorn's objects say just after a blackout is what was
+// true before it.
+func (s *System) WaitReady(ctx context.Context, since Restores) error {
 	if err := s.WaitManagers(ctx, since); err != nil {
 		return err
 	}
@@ -47,7 +51,7 @@ func (s *System) WaitReady(ctx context.Context, since time.Time) error {
 
 // WaitManagers is the first part of WaitReady: managers that finished starting,
 // and an admission webhook that answers.
-func (s *System) WaitManagers(ctx context.Context, since time.Time) error {
+func (s *System) WaitManagers(ctx context.Context, since Restores) error {
 	if err := s.until(ctx, s.timeouts.ManagersReady, "Longhorn's managers", func(ctx context.Context) (string, error) {
 		return firstMissing(ctx, since, s.managersMissing, s.webhookMissing, s.startUpMissing)
 	}); err != nil {
@@ -58,14 +62,14 @@ func (s *System) WaitManagers(ctx context.Context, since time.Time) error {
 
 // WaitInstanceManagers returns once every eligible node has the engine binary and
 // an instance manager that runs.
-func (s *System) WaitInstanceManagers(ctx context.Context, since time.Time) error {
+func (s *System) WaitInstanceManagers(ctx context.Context, since Restores) error {
 	return s.awaitDataPlane(ctx, since, s.engineImageMissing, s.instanceManagersMissing)
 }
 
 // look says what is missing, or "".
-type look = func(context.Context, time.Time) (string, error)
+type look = func(context.Context, Restores) (string, error)
 
-func (s *System) awaitDataPlane(ctx context.Context, since time.Time, looks ...look) error {
+func (s *System) awaitDataPlane(ctx context.Context, since Restores, looks ...look) error {
 	if err := s.until(ctx, s.timeouts.DataPlaneReady, "Longhorn's data plane", func(ctx context.Context) (string, error) {
 		return firstMissing(ctx, since, looks...)
 	}); err != nil {
@@ -75,7 +79,7 @@ func (s *System) awaitDataPlane(ctx context.Context, since time.Time, looks ...l
 }
 
 // firstMissing asks in order and stops at the first answer that is not "nothing".
-func firstMissing(ctx context.Context, since time.Time, looks ...look) (string, error) {
+func firstMissing(ctx context.Context, since Restores, looks ...look) (string, error) {
 	for _, ask := range looks {
 		if missing, err := ask(ctx, since); missing != "" || err != nil {
 			return missing, err
@@ -84,7 +88,7 @@ func firstMissing(ctx context.Context, since time.Time, looks ...look) (string, 
 	return "", nil
 }
 
-func (s *System) managersMissing(ctx context.Context, since time.Time) (string, error) {
+func (s *System) managersMissing(ctx context.Context, since Restores) (string, error) {
 	names, _, err := s.eligible(ctx)
 	if err != nil {
 		return "", err
@@ -105,7 +109,7 @@ func (s *System) managersMissing(ctx context.Context, since time.Time) (string, 
 // webhookMissing lets the API server call the admission webhook for an object
 // that is not stored. That it is not stored would prove nothing if no webhook
 // were registered, so that is looked at first.
-func (s *System) webhookMissing(ctx context.Context, _ time.Time) (string, error) {
+func (s *System) webhookMissing(ctx context.Context, _ Restores) (string, error) {
 	var validating admissionv1.ValidatingWebhookConfiguration
 	var mutating admissionv1.MutatingWebhookConfiguration
 	for name, config := range map[string]k8s.Object{validatingWebhook: &validating, mutatingWebhook: &mutating} {
@@ -127,7 +131,7 @@ func dryRun(o *metav1.CreateOptions) { o.DryRun = []string{metav1.DryRunAll} }
 
 // startUpMissing asks every manager for a page of the server that it starts
 // last: the pod's own readiness probe answers long before the controllers run.
-func (s *System) startUpMissing(ctx context.Context, _ time.Time) (string, error) {
+func (s *System) startUpMissing(ctx context.Context, _ Restores) (string, error) {
 	pods, err := s.pods(ctx, labelApp+"="+ManagerName)
 	if err != nil {
 		return "", err
@@ -167,7 +171,7 @@ func (s *System) askPprof(ctx context.Context, pod string) error {
 	return nil
 }
 
-func (s *System) settingsMissing(ctx context.Context, _ time.Time) (string, error) {
+func (s *System) settingsMissing(ctx context.Context, _ Restores) (string, error) {
 	var setting Setting
 	if err := s.api.Get(ctx, minimalSetting, Namespace, &setting); apierrors.IsNotFound(err) {
 		return "setting " + minimalSetting + " does not exist", nil
@@ -177,7 +181,7 @@ func (s *System) settingsMissing(ctx context.Context, _ time.Time) (string, erro
 	return settingsMissing(setting), nil
 }
 
-func (s *System) engineImageMissing(ctx context.Context, since time.Time) (string, error) {
+func (s *System) engineImageMissing(ctx context.Context, since Restores) (string, error) {
 	names, _, err := s.eligible(ctx)
 	if err != nil {
 		return "", err
@@ -193,7 +197,7 @@ func (s *System) engineImageMissing(ctx context.Context, since time.Time) (strin
 	return engineImageMissing(images.Items, pods, names, s.release.Engine, since), nil
 }
 
-func (s *System) instanceManagersMissing(ctx context.Context, since time.Time) (string, error) {
+func (s *System) instanceManagersMissing(ctx context.Context, since Restores) (string, error) {
 	names, _, err := s.eligible(ctx)
 	if err != nil {
 		return "", err
@@ -214,7 +218,7 @@ func (s *System) instanceManagers(ctx context.Context) ([]InstanceManager, []cor
 	return all.Items, pods, err
 }
 
-func (s *System) nodesMissing(ctx context.Context, _ time.Time) (string, error) {
+func (s *System) nodesMissing(ctx context.Context, _ Restores) (string, error) {
 	names, _, err := s.eligible(ctx)
 	if err != nil {
 		return "", err
@@ -228,7 +232,7 @@ func (s *System) nodesMissing(ctx context.Context, _ time.Time) (string, error) 
 
 // volumeAdmissionMissing proves that a volume would be accepted now: the webhook
 // refuses one while the engine image's version is unknown.
-func (s *System) volumeAdmissionMissing(ctx context.Context, _ time.Time) (string, error) {
+func (s *System) volumeAdmissionMissing(ctx context.Context, _ Restores) (string, error) {
 	volume := newVolume(dryRunVolume, VolumeSet{Size: dryRunSize, Replicas: 1}, s.features)
 	if err := s.api.Create(ctx, volume, dryRun); err != nil && !apierrors.IsAlreadyExists(err) {
 		return "a volume would be refused: " + err.Error(), nil

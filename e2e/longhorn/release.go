@@ -19,6 +19,9 @@ type Release struct {
 	// Placeholder is an image reference for components that never start here
 	// but whose flags must not be empty. It is not pulled.
 	Placeholder string
+	// ManagerMemory is the memory limit of each manager's container, such as 256Mi;
+	// none if empty.
+	ManagerMemory string
 	// CRDs is k8s/crds.yaml of that version's longhorn-manager module.
 	CRDs []byte
 }

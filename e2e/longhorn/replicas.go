@@ -3,7 +3,6 @@ package longhorn
 import (
 	"context"
 	"slices"
-	"time"
 )
 
 // ReplicaPlace is where a replica keeps its data.
@@ -37,10 +36,10 @@ func placesOf(replicas []Replica, volumes []string) []ReplicaPlace {
 }
 
 // ListedSnapshots are the snapshots that the engine of each volume lists, without
-// its head. A volume is left out while its engine's list may be of before since:
-// the process must be known to an instance manager that runs since then, and have
+// its head. A volume is left out while its engine's list may be of before the
+// restore: the process must be known to an instance manager that runs since then, and have
 // a readable replica, for managers learn of both by one question.
-func (s *System) ListedSnapshots(ctx context.Context, volumes []string, since time.Time) (map[string][]string, error) {
+func (s *System) ListedSnapshots(ctx context.Context, volumes []string, since Restores) (map[string][]string, error) {
 	seen, err := s.dataPlane(ctx)
 	if err != nil {
 		return nil, err
@@ -51,7 +50,7 @@ func (s *System) ListedSnapshots(ctx context.Context, volumes []string, since ti
 // volumeHead is what an engine calls the head in its list of snapshots.
 const volumeHead = "volume-head"
 
-func listedSnapshots(seen dataPlane, volumes []string, since time.Time) map[string][]string {
+func listedSnapshots(seen dataPlane, volumes []string, since Restores) map[string][]string {
 	listed := map[string][]string{}
 	for _, engine := range seen.engines {
 		status := engine.Status

@@ -50,7 +50,7 @@ func TestListedSnapshots(t *testing.T) {
 			seen := healthyPlane()
 			seen.engines[0].Status.Snapshots = listing("b", "volume-head", "a")
 			test.change(&seen)
-			got := listedSnapshots(seen, []string{"v"}, cut)
+			got := listedSnapshots(seen, []string{"v"}, both)
 			if len(got)+len(test.want) > 0 && !reflect.DeepEqual(got, test.want) {
 				t.Errorf("got %v, want %v", got, test.want)
 			}

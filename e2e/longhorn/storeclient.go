@@ -29,20 +29,11 @@ type StoreClient struct {
 func (o *ObjectStore) Open(ctx context.Context) (*StoreClient, error) {
 	ctx, cancel := context.WithTimeout(ctx, o.system.timeouts.APICall)
 	defer cancel()
-	// Not s.api: that one lists in Longhorn's namespace.
-	api, err := resources.New(o.system.config)
+	_, pod, err := o.pod(ctx, isReady)
 	if err != nil {
-		return nil, fmt.Errorf("make a client: %w", err)
+		return nil, err
 	}
-	var pods corev1.PodList
-	if err := api.WithNamespace(StoreNamespace).List(ctx, &pods, resources.WithLabelSelector(labelApp+"="+StoreNamespace)); err != nil {
-		return nil, fmt.Errorf("list the object store's pods: %w", err)
-	}
-	ready := slices.IndexFunc(pods.Items, func(pod corev1.Pod) bool { return isReady(&pod) && pod.DeletionTimestamp == nil })
-	if ready < 0 {
-		return nil, errors.New("the object store has no ready pod; wait for it or install it again")
-	}
-	tunnel, err := Forward(ctx, o.system.config, StoreNamespace, pods.Items[ready].Name, storePort)
+	tunnel, err := Forward(ctx, o.system.config, StoreNamespace, pod.Name, storePort)
 	if err != nil {
 		return nil, err
 	}
@@ -52,6 +43,24 @@ func (o *ObjectStore) Open(ctx context.Context) (*StoreClient, error) {
 		return nil, err
 	}
 	return &StoreClient{client: client, tunnel: tunnel, limit: o.system.timeouts.APICall}, nil
+}
+
+// pod finds the store's pod, and a client for its namespace: s.api lists in
+// Longhorn's.
+func (o *ObjectStore) pod(ctx context.Context, usable func(*corev1.Pod) bool) (*resources.Resources, *corev1.Pod, error) {
+	api, err := resources.New(o.system.config)
+	if err != nil {
+		return nil, nil, fmt.Errorf("make a client: %w", err)
+	}
+	var pods corev1.PodList
+	if err := api.WithNamespace(StoreNamespace).List(ctx, &pods, resources.WithLabelSelector(labelApp+"="+StoreNamespace)); err != nil {
+		return nil, nil, fmt.Errorf("list the object store's pods: %w", err)
+	}
+	at := slices.IndexFunc(pods.Items, func(pod corev1.Pod) bool { return pod.DeletionTimestamp == nil && usable(&pod) })
+	if at < 0 {
+		return nil, nil, errors.New("the object store has no ready pod; wait for it or install it again")
+	}
+	return api, &pods.Items[at], nil
 }
 
 func storeClient(addr, accessKey, secretKey string) (*minio.Client, error) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -151,9 +150,9 @@ func ticketPatch(node string) map[string]any {
 
 // WaitVolumesHealthy returns once each volume is attached and healthy. What a
 // volume says of itself is stale after a blackout, so each of its processes must
-// also be known to an instance manager that runs, and, when since is not zero,
-// runs since then.
-func (s *System) WaitVolumesHealthy(ctx context.Context, names []string, since time.Time) error {
+// also be known to an instance manager that runs, and runs since its node was
+// restored.
+func (s *System) WaitVolumesHealthy(ctx context.Context, names []string, since Restores) error {
 	err := s.until(ctx, s.timeouts.VolumesHealthy, fmt.Sprintf("%d volumes to be healthy", len(names)), func(ctx context.Context) (string, error) {
 		seen, err := s.dataPlane(ctx)
 		if err != nil {
@@ -194,7 +193,7 @@ func (s *System) dataPlane(ctx context.Context) (dataPlane, error) {
 }
 
 // volumesMissing reports how many volumes are well and why the first is not.
-func volumesMissing(seen dataPlane, names []string, since time.Time) string {
+func volumesMissing(seen dataPlane, names []string, since Restores) string {
 	byName := map[string]Volume{}
 	for _, volume := range seen.volumes {
 		byName[volume.Name] = volume
@@ -217,7 +216,7 @@ func volumesMissing(seen dataPlane, names []string, since time.Time) string {
 	return fmt.Sprintf("%d of %d; %s", len(names)-ill, len(names), first)
 }
 
-func volumeMissing(seen dataPlane, volume Volume, since time.Time) string {
+func volumeMissing(seen dataPlane, volume Volume, since Restores) string {
 	if status := volume.Status; status.State != VolumeAttached || status.Robustness != VolumeHealthy {
 		why := condition(status.Conditions, "Scheduled")
 		return strings.TrimRight(fmt.Sprintf("volume %s is %q and %q: %s %s", volume.Name, status.State, status.Robustness, why.Reason, why.Message), ": ")
@@ -246,7 +245,7 @@ func volumeMissing(seen dataPlane, volume Volume, since time.Time) string {
 	return seen.replicasMissing(volume, since)
 }
 
-func (d dataPlane) replicasMissing(volume Volume, since time.Time) string {
+func (d dataPlane) replicasMissing(volume Volume, since Restores) string {
 	running, last := 0, ""
 	for _, replica := range d.replicas {
 		if replica.Spec.VolumeName != volume.Name {
@@ -265,7 +264,7 @@ func (d dataPlane) replicasMissing(volume Volume, since time.Time) string {
 	return ""
 }
 
-func (d dataPlane) processMissing(kind, name, state, manager string, since time.Time) string {
+func (d dataPlane) processMissing(kind, name, state, manager string, since Restores) string {
 	if state != InstanceRunning {
 		return fmt.Sprintf("%s %s is %q", kind, name, state)
 	}

@@ -69,7 +69,7 @@ func TestVolumesMissing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			seen := healthyPlane()
 			test.change(&seen)
-			says(t, volumesMissing(seen, []string{"v"}, cut), test.want)
+			says(t, volumesMissing(seen, []string{"v"}, both), test.want)
 		})
 	}
 }

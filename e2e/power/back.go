@@ -161,7 +161,7 @@ func (x *execution) powerMissing(ctx context.Context) (missing string, err error
 		return err.Error(), nil //nolint:nilerr // the engine is busy after a blackout
 	}
 	for _, power := range powers {
-		at, given := x.restored[power.Node]
+		at, given := x.done.Given[power.Node]
 		switch {
 		case !given && power.On:
 			return "", fmt.Errorf("node %s has power although it is to get none (%s); see whether something starts it", power.Node, power.Evidence)
@@ -181,7 +181,7 @@ func (x *execution) nodesMissing(statuses []NodeStatus) (first string, err error
 	}
 	before, planned := addresses(x.outage.Cut), addresses(x.returning())
 	for _, node := range x.all {
-		since, given := x.restored[node.Name]
+		since, given := x.done.Given[node.Name]
 		if _, cut := before[node.Name]; cut && !given {
 			continue
 		} else if !cut {

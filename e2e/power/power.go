@@ -51,6 +51,8 @@ type Done struct {
 	Skew time.Duration
 	// Absent nodes got no power back: they have none now.
 	Absent []cluster.Node
+	// Given is when each of the others was given power, by its name.
+	Given map[string]time.Time
 }
 
 // Execute cuts, verifies that the nodes are dead, waits, restores and verifies
@@ -68,8 +70,9 @@ func (e Executor) Execute(ctx context.Context, plan Plan) (finished []Done, err 
 	for i, outage := range plan.Outages {
 		run := execution{
 			Executor: e, outage: outage, all: plan.Nodes, number: strconv.Itoa(i + 1),
-			restored: map[string]time.Time{}, seen: map[string]bool{},
+			seen: map[string]bool{},
 		}
+		run.done.Given = map[string]time.Time{}
 		err = run.do(ctx)
 		if err == nil && i < len(plan.Outages)-1 {
 			err = run.untilNext(ctx, plan)
@@ -112,12 +115,11 @@ func (e Executor) repower(ctx context.Context, plan Plan) error {
 // execution is one outage under way.
 type execution struct {
 	Executor
-	outage   Outage
-	all      []cluster.Node
-	number   string
-	done     Done
-	restored map[string]time.Time // by node, just before it was given power
-	seen     map[string]bool      // to be back, by node
+	outage Outage
+	all    []cluster.Node
+	number string
+	done   Done
+	seen   map[string]bool // to be back, by node
 }
 
 func (x *execution) do(ctx context.Context) error {
@@ -203,7 +205,7 @@ func (x *execution) restore(ctx context.Context) error {
 			x.done.Restored = at
 		}
 		for _, node := range group {
-			x.restored[node.Name] = at
+			x.done.Given[node.Name] = at
 		}
 		disks, err := x.Switch.Restore(ctx, group...)
 		if err := errors.Join(err, x.disksReturned(disks)); err != nil {

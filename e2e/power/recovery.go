@@ -11,9 +11,9 @@ import (
 // Step is one step of a recovery beyond the nodes.
 type Step struct {
 	Name string
-	// Wait returns once the step is reached, by evidence that is newer than
-	// since, and says what the evidence is. It ends with ctx.
-	Wait func(ctx context.Context, since time.Time) (evidence string, err error)
+	// Wait returns once the step is reached, by evidence that is newer than the
+	// restore, and says what the evidence is. It ends with ctx.
+	Wait func(ctx context.Context) (evidence string, err error)
 }
 
 // Recovery follows what comes back once the nodes have.
@@ -28,7 +28,7 @@ type Recovery struct {
 // each as it is reached. It ends with the first that fails.
 func (r Recovery) Follow(ctx context.Context) error {
 	for _, step := range r.Steps {
-		evidence, err := step.Wait(ctx, r.Since)
+		evidence, err := step.Wait(ctx)
 		now := time.Now()
 		elapsed := now.Sub(r.Since).Round(precision)
 		if err != nil {

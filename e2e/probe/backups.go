@@ -26,7 +26,8 @@ type backup struct {
 		Labels            map[string]string `json:"labels"`
 	} `json:"metadata"`
 	Spec struct {
-		SnapshotName string `json:"snapshotName"`
+		SnapshotName string            `json:"snapshotName"`
+		Labels       map[string]string `json:"labels"`
 	} `json:"spec"`
 	Status struct {
 		OwnerID    string            `json:"ownerID"`
@@ -37,7 +38,11 @@ type backup struct {
 	} `json:"status"`
 }
 
-const labelBackupVolume = "backup-volume"
+const (
+	labelBackupVolume = "backup-volume"
+	// labelJob is what Longhorn notes in the spec of a recurring job's backups.
+	labelJob = "RecurringJob"
+)
 
 // state of a backup, each in one only: being deleted goes before all.
 func (b *backup) state() string {
@@ -50,12 +55,15 @@ func (b *backup) state() string {
 	return b.Status.State
 }
 
+// waiting backups are those that are new or pending.
+func (t tally) waiting() float64 { return float64(t[BackupNew] + t[longhorn.BackupPending]) }
+
 // backups counts by state. The oldest waiting one's age is 0 when none waits.
 func (c *Census) backups(ctx context.Context, from *connection, at time.Time) ([]history.Sample, error) {
-	states := newTally(backupStates)
+	states, ofJobs := newTally(backupStates), newTally(backupStates)
 	var oldest time.Time
 	seen := c.messages.begin()
-	err := items(ctx, from, BackupsPart, c.options.BackupSelector, func(b backup) {
+	count := func(b backup) {
 		state := b.state()
 		states.add(state)
 		if state == BackupNew || state == longhorn.BackupPending {
@@ -64,9 +72,18 @@ func (c *Census) backups(ctx context.Context, from *connection, at time.Time) ([
 			}
 		}
 		seen.add(state, &b)
-	})
-	if err != nil {
+	}
+	if err := items(ctx, from, BackupsPart, c.options.BackupSelector, count); err != nil {
 		return nil, err
+	}
+	if c.options.Jobs {
+		if err := items(ctx, from, BackupsPart, "", func(b backup) {
+			if b.Spec.Labels[labelJob] != "" {
+				ofJobs.add(b.state())
+			}
+		}); err != nil {
+			return nil, err
+		}
 	}
 	for _, event := range c.messages.changed(seen, at) {
 		if err := c.emit(event); err != nil {
@@ -77,8 +94,13 @@ func (c *Census) backups(ctx context.Context, from *connection, at time.Time) ([
 	if !oldest.IsZero() {
 		age = max(0, at.Sub(oldest)) // creation times have whole seconds and another clock
 	}
-	return append(states.samples(at, history.Backups),
-		census(at, history.Waiting, clusterSubject, float64(states[BackupNew]+states[longhorn.BackupPending])),
+	samples := append(states.samples(at, history.Backups),
+		census(at, history.Waiting, clusterSubject, states.waiting()),
 		census(at, history.OldestWaiting, clusterSubject, age.Seconds()),
-	), nil
+	)
+	if c.options.Jobs {
+		samples = append(append(samples, ofJobs.samples(at, history.JobBackups)...),
+			census(at, history.JobWaiting, clusterSubject, ofJobs.waiting()))
+	}
+	return samples, nil
 }

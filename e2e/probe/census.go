@@ -33,6 +33,8 @@ type CensusOptions struct {
 	MaxShare float64
 	// BackupSelector limits the backups that are counted; empty: all of them.
 	BackupSelector string
+	// Jobs also counts the backups of recurring jobs, which the selector leaves out.
+	Jobs bool
 	// TopMessages is how many of the backups' messages are followed.
 	TopMessages int
 }

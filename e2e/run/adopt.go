@@ -31,8 +31,8 @@ type Foreign struct {
 // are made, under the run's own name, and go with the run.
 func (t *trial) adopt(ctx context.Context) error {
 	s := t.Scenario
-	if len(s.Longhorn.Settings) > 0 {
-		return errors.New("the scenario changes settings of Longhorn (longhorn.settings), which is not done to somebody else's cluster: leave them out, or set them yourself")
+	if err := harmless(s); err != nil {
+		return err
 	}
 	provider, err := t.foreign(t.Foreign.Spec)
 	if err != nil {
@@ -118,6 +118,9 @@ func able(s scenario.Scenario, c cluster.Cluster) error {
 func (t *trial) target(ctx context.Context) error {
 	if t.Foreign != nil {
 		url, err := t.lab.Longhorn.TargetURLNow(ctx)
+		if err == nil {
+			err = ownTarget(t.Scenario, url)
+		}
 		if err != nil {
 			return err
 		}
@@ -166,5 +169,5 @@ func (t *trial) removeMade(ctx context.Context) error {
 			return err
 		}
 	}
-	return t.lab.Longhorn.Remove(ctx, []string{backlogPrefix + t.id, wholePrefix + t.id}, t.lab.Prefix+"-", t.store)
+	return t.lab.Longhorn.Remove(ctx, []string{backlogPrefix + t.id, wholePrefix + t.id, takenPrefix + t.id}, t.lab.Prefix+"-", t.store)
 }

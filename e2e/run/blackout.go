@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"blackout/e2e/backlog"
@@ -66,6 +67,9 @@ func (t *trial) blackout(ctx context.Context, spec backlog.Spec, queued backlog.
 
 func (t *trial) execute(ctx context.Context, executor power.Executor, plan power.Plan) error {
 	done, err := executor.Execute(ctx, plan)
+	for _, outage := range done {
+		maps.Copy(t.given, outage.Given)
+	}
 	if err != nil {
 		return err
 	}
@@ -130,6 +134,7 @@ func (t *trial) recoverBetween(ctx context.Context, done power.Done) error {
 	if err := t.reconnect(); err != nil {
 		return err
 	}
+	maps.Copy(t.given, done.Given)
 	missed, err := t.follow(ctx, done.Restored)
 	if err != nil || missed == nil {
 		return err
@@ -172,14 +177,14 @@ func (t *trial) follow(ctx context.Context, restored time.Time) (missed, err err
 	defer cancel()
 	system := t.lab.Longhorn
 	err = power.Recovery{Since: restored, Sink: t.writer, Steps: []power.Step{
-		{Name: history.StepManagers, Wait: func(ctx context.Context, since time.Time) (string, error) {
-			return "every manager answers in a container of after the restore, and so do its webhooks", system.WaitManagers(ctx, since)
+		{Name: history.StepManagers, Wait: func(ctx context.Context) (string, error) {
+			return "every manager answers, on each restored node in a container of after the restore, and so do its webhooks", system.WaitManagers(ctx, t.given)
 		}},
-		{Name: history.StepInstanceManagers, Wait: func(ctx context.Context, since time.Time) (string, error) {
-			return "one on every node in a pod of after the restore, at the address that Longhorn has for it", system.WaitInstanceManagers(ctx, since)
+		{Name: history.StepInstanceManagers, Wait: func(ctx context.Context) (string, error) {
+			return "one on every node, on each restored one in a pod of after the restore, at the address that Longhorn has for it", system.WaitInstanceManagers(ctx, t.given)
 		}},
-		{Name: history.StepVolumes, Wait: func(ctx context.Context, since time.Time) (string, error) {
-			return "healthy by replicas of after the restore", system.WaitVolumesHealthy(ctx, t.lab.VolumeIDs, since)
+		{Name: history.StepVolumes, Wait: func(ctx context.Context) (string, error) {
+			return "healthy by replicas that run since their nodes were restored", system.WaitVolumesHealthy(ctx, t.lab.VolumeIDs, t.given)
 		}},
 	}}.Follow(limited)
 	if err != nil && t.writer.Err() == nil && (ctx.Err() == nil || errors.Is(context.Cause(ctx), errPhaseOver)) {

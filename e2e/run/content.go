@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"sync/atomic"
@@ -14,8 +15,13 @@ import (
 	"blackout/e2e/longhorn"
 )
 
-// compared at the same time: each is two backups of a volume.
-const compared = 4
+const (
+	// compared at the same time: each is two backups of a volume.
+	compared = 4
+	// wholeTries is how often a whole backup is tried: one of the backlog that ends
+	// between its two makes it incremental, and those are tried twice a minute.
+	wholeTries = 4
+)
 
 // fill makes the volumes from backups that the harness writes into the store.
 func (t *trial) fill(ctx context.Context) error {
@@ -48,7 +54,7 @@ func (t *trial) fill(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return t.lab.Longhorn.WaitVolumesHealthy(ctx, t.lab.VolumeIDs, time.Time{})
+	return t.lab.Longhorn.WaitVolumesHealthy(ctx, t.lab.VolumeIDs, nil)
 }
 
 // contentWritten records what the volumes began with.
@@ -90,10 +96,14 @@ func (t *trial) compare(ctx context.Context, note func(string, ...any)) error {
 
 // compareOne returns the fields of the event. The error is of a run that is over.
 func (t *trial) compareOne(ctx context.Context, store content.Store, volume string, spec content.Spec) (map[string]string, error) {
-	backup, err := t.lab.Longhorn.BackupWhole(ctx, volume, wholePrefix+t.id+"-"+volume)
 	var found content.Report
-	if err == nil {
-		found, err = content.Compare(ctx, store, backup.Status.URL, spec)
+	err := content.ErrNotWhole
+	for try := 1; try <= wholeTries && errors.Is(err, content.ErrNotWhole); try++ {
+		var backup longhorn.Backup
+		backup, err = t.lab.Longhorn.BackupWhole(ctx, volume, fmt.Sprintf("%s%s-%s-%d", wholePrefix, t.id, volume, try))
+		if err == nil {
+			found, err = content.Compare(ctx, store, backup.Status.URL, spec)
+		}
 	}
 	switch {
 	case ctx.Err() != nil:

@@ -65,6 +65,7 @@ type trial struct {
 	power    []cluster.Power // of the nodes, after the last outage
 	restored time.Time       // power began to return from it
 	powered  time.Time       // and the last node was given it
+	given    longhorn.Restores
 }
 
 // Run makes a cluster, cuts its power under a backlog, watches, and judges. The
@@ -73,7 +74,7 @@ type trial struct {
 // own: whatever was collected before it is in the directory.
 func (x Experiment) Run(ctx context.Context) (v report.Verdict, dir string, err error) {
 	id := NewRunID()
-	t := &trial{Experiment: x, id: id, dir: filepath.Join(x.Results, fmt.Sprintf("%s-%s-%s", x.Scenario.Name, x.Request.Longhorn, id))}
+	t := &trial{Experiment: x, id: id, given: longhorn.Restores{}, dir: filepath.Join(x.Results, fmt.Sprintf("%s-%s-%s", x.Scenario.Name, x.Request.Longhorn, id))}
 	t.Timeouts = x.Scenario.Timeouts()
 	if err := t.prepareDirectory(); err != nil {
 		return v, t.dir, err
@@ -161,6 +162,9 @@ func (t *trial) make(ctx context.Context) (err error) {
 	}
 	if s.Outage.UnsyncedWrites == scenario.Drop {
 		spec.Filesystem, spec.DiskSize = s.Cluster.Disk.Filesystem, s.Cluster.Disk.Size.String()
+	}
+	if memory := s.Longhorn.ManagerMemory; !memory.IsZero() {
+		spec.ManagerMemory = memory.String()
 	}
 	if t.lab, err = t.Up(ctx, spec); err != nil {
 		return err
@@ -302,9 +306,15 @@ func (t *trial) phases(ctx context.Context) error {
 		order[0], order[1] = order[1], order[0]
 	}
 	for _, phase := range order {
+		if err := t.act(ctx, phase.name); err != nil {
+			return err
+		}
 		if err := t.phase(ctx, phase.name, phase.longest, phase.do); err != nil {
 			return err
 		}
+	}
+	if err := t.act(ctx, history.Steady); err != nil {
+		return err
 	}
 	steady := s.SteadyFor(time.Since(t.powered))
 	return t.phase(ctx, history.Steady, steady, func(ctx context.Context) error { return scenario.Pass(ctx, steady) })

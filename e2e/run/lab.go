@@ -38,6 +38,8 @@ type LabSpec struct {
 	// empty.
 	Filesystem scenario.Filesystem `json:"filesystem,omitempty"`
 	DiskSize   string              `json:"diskSize,omitempty"`
+	// ManagerMemory is the memory limit of each manager; none if empty.
+	ManagerMemory string `json:"managerMemory,omitempty"`
 }
 
 // disks as kind is to make them; nil if there are none.
@@ -256,7 +258,7 @@ func (h Harness) openOrCreate(ctx context.Context, e *engine.Engine, lab *Lab) (
 func (l *Lab) release() longhorn.Release {
 	return longhorn.Release{
 		Version: l.Set.Longhorn, Manager: l.Set.Manager, InstanceManager: l.Set.InstanceManager, Engine: l.Set.Engine,
-		Placeholder: l.Set.Manager, CRDs: l.Set.CRDs,
+		Placeholder: l.Set.Manager, ManagerMemory: l.Spec.ManagerMemory, CRDs: l.Set.CRDs,
 	}
 }
 
@@ -271,7 +273,7 @@ func (l *Lab) install(ctx context.Context, h Harness, note func(string, ...any))
 	if err := l.Longhorn.Install(ctx); err != nil {
 		return err
 	}
-	return l.Longhorn.WaitReady(ctx, time.Time{})
+	return l.Longhorn.WaitReady(ctx, nil)
 }
 
 func (l *Lab) attach(ctx context.Context, size resource.Quantity) (err error) {
@@ -281,7 +283,7 @@ func (l *Lab) attach(ctx context.Context, size resource.Quantity) (err error) {
 	if err != nil {
 		return err
 	}
-	return l.Longhorn.WaitVolumesHealthy(ctx, l.VolumeIDs, time.Time{})
+	return l.Longhorn.WaitVolumesHealthy(ctx, l.VolumeIDs, nil)
 }
 
 func (h Harness) readRecord(run string) (*record, error) {

@@ -99,7 +99,7 @@ func (t *trial) places(ctx context.Context) ([]replica.Place, error) {
 // whether the replica directories are whole again.
 func (t *trial) inspect(ctx context.Context) error {
 	if len(t.churned.Snapshots) > 0 {
-		listed, err := t.lab.Longhorn.ListedSnapshots(ctx, t.lab.VolumeIDs, t.restored)
+		listed, err := t.lab.Longhorn.ListedSnapshots(ctx, t.lab.VolumeIDs, t.given)
 		if err != nil {
 			return err
 		}

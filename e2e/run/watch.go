@@ -9,6 +9,7 @@ import (
 	"blackout/e2e/history"
 	"blackout/e2e/longhorn"
 	"blackout/e2e/probe"
+	"blackout/e2e/scenario"
 )
 
 // addProbes makes every probe of a run. The heap's own pace is the pprof
@@ -28,6 +29,7 @@ func (t *trial) addProbes() error {
 	// what a cluster had before.
 	counted := probe.DefaultCensusOptions()
 	counted.BackupSelector = longhorn.LabelManaged + "=true"
+	counted.Jobs = t.Scenario.Count(scenario.StartJobs) > 0
 	census, err := probe.NewCensus(t.lab.Cluster, t.writer.Event, counted)
 	if err != nil {
 		return err

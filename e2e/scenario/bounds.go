@@ -25,6 +25,7 @@ var boundFields = map[BoundKind]struct{ needs, may []string }{
 	AcknowledgedWrites: {may: []string{"max"}},
 	Chains:             {may: []string{"max"}},
 	ContentBound:       {may: []string{"max"}},
+	Taken:              {may: []string{"max"}},
 }
 
 func (k BoundKind) needs(field string) bool { return slices.Contains(boundFields[k].needs, field) }

@@ -93,6 +93,7 @@ func (c *checker) check() {
 	c.racks()
 	c.outage()
 	c.rolledBack()
+	c.actions()
 	c.sampling()
 	c.bounds()
 	c.expectations()

@@ -25,6 +25,9 @@ func (s Scenario) Describe(version string) string {
 	for _, name := range slices.Sorted(maps.Keys(s.Longhorn.Settings)) {
 		line("setting", "%s=%s", name, s.Longhorn.Settings[name])
 	}
+	if memory := s.Longhorn.ManagerMemory; !memory.IsZero() {
+		line("limit", "%s of memory for each manager", memory.String())
+	}
 	line("baseline", "%s", s.Phases.Baseline)
 	rate := "as fast as it goes"
 	if s.Backlog.Rate > 0 {
@@ -35,6 +38,9 @@ func (s Scenario) Describe(version string) string {
 	s.describeOutage(line)
 	line("recovery", "at most %s", s.Phases.Recovery)
 	line("steady", "at least %s, and until %s after the restore", s.Phases.Steady, Duration{s.SteadyFor(0)})
+	for _, a := range s.Actions {
+		line("action", "%s, before phase %s", a.Do, a.Before)
+	}
 	for _, bound := range s.Bounds {
 		what := ""
 		if bound.Series != "" {

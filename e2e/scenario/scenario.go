@@ -28,6 +28,9 @@ type Scenario struct {
 	Backlog Backlog `json:"backlog" check:"required"`
 	// Outage is the planned loss of power.
 	Outage Outage `json:"outage"`
+	// Actions are what is done beside it, in this order: what an operator tries,
+	// what befalls the backup target.
+	Actions []Action `json:"actions,omitempty"`
 	// Phases says how long each phase lasts.
 	Phases Phases `json:"phases"`
 	// Sampling is how often each probe looks.
@@ -69,6 +72,9 @@ type Longhorn struct {
 	Versions []string `json:"versions" check:"required"`
 	// Settings of Longhorn, by its own names; values are strings.
 	Settings map[string]string `json:"settings,omitempty"`
+	// ManagerMemory is the memory limit of each manager's container, such as 256Mi;
+	// left out: none, as Longhorn ships.
+	ManagerMemory resource.Quantity `json:"managerMemory,omitzero"`
 }
 
 // Volumes are frontend-less.
@@ -142,6 +148,14 @@ type Outage struct {
 	Next Next `json:"next"`
 }
 
+// Action is done at one point of the run.
+type Action struct {
+	// Before is the phase that begins when the action has ended.
+	Before ActionPhase `json:"before" check:"required"`
+	// Do says what is done.
+	Do ActionKind `json:"do" check:"required"`
+}
+
 // Phases says how long each lasts.
 type Phases struct {
 	// Baseline is before the load.
@@ -179,7 +193,8 @@ type Bound struct {
 	// median (growth), the steepest slope a minute (trend), what may be left
 	// (drain; orphans, 0 if left out), torn directories (chains, 0 if left out),
 	// restarts and OOM kills together (restarts, 0 if left out), blocks that differ
-	// (content, 0 if left out). In the series' unit.
+	// (content, 0 if left out), backups of take-backups that did not complete
+	// (taken, 0 if left out). In the series' unit.
 	Max resource.Quantity `json:"max"`
 	// Within is how long after the last restore (drain, settle), or after it
 	// began (recovered).

@@ -185,10 +185,8 @@ func (g generator) describe(place, goName, name string) string {
 	if rest, ok := strings.CutPrefix(text, goName+" "); ok {
 		text = name + " " + rest
 	}
-	if place == "Bound.Kind" {
-		for _, kind := range BoundKind("").words() {
-			text += "\n" + kind + ": " + g.comments[kind]
-		}
+	for _, kind := range map[string][]string{"Bound.Kind": BoundKind("").words(), "Action.Do": ActionKind("").words()}[place] {
+		text += "\n" + kind + ": " + g.comments[kind]
 	}
 	return text
 }

@@ -104,6 +104,39 @@ const (
 
 func (Next) words() []string { return texts(AfterBack, AfterRestore, AfterRecovery) }
 
+// ActionPhase is a phase that an action can come before.
+type ActionPhase string
+
+// When an action is done.
+const (
+	BeforeBacklog  ActionPhase = "backlog"
+	BeforeCut      ActionPhase = "outage"
+	BeforeRecovery ActionPhase = "recovery"
+	BeforeSteady   ActionPhase = "steady"
+)
+
+func (ActionPhase) words() []string {
+	return texts(BeforeBacklog, BeforeCut, BeforeRecovery, BeforeSteady)
+}
+
+// ActionKind is a kind of action.
+type ActionKind string
+
+// What can be done. The targets are the harness's own object store.
+const (
+	DeleteWaiting ActionKind = "delete-waiting"       // the backlog's backups that are New or Pending are deleted
+	TakeBackups   ActionKind = "take-backups"         // of each volume a new snapshot and a full backup of it, which is waited for
+	StartJobs     ActionKind = "start-recurring-jobs" // a recurring job backs up every volume every minute
+	PauseJobs     ActionKind = "pause-recurring-jobs" // that job is taken away
+	StopTarget    ActionKind = "stop-target"          // nothing answers at the backup target's address
+	SlowTarget    ActionKind = "slow-target"          // the backup target gets a fiftieth of a processor
+	StartTarget   ActionKind = "start-target"         // it is reachable and as fast as it was
+)
+
+func (ActionKind) words() []string {
+	return texts(DeleteWaiting, TakeBackups, StartJobs, PauseJobs, StopTarget, SlowTarget, StartTarget)
+}
+
 // BoundKind is a kind of limit.
 type BoundKind string
 
@@ -120,13 +153,14 @@ const (
 	Orphans      BoundKind = "orphans"      // at most max objects are left without an owner
 	Chains       BoundKind = "chains"       // at most max replica directories are torn after the recovery
 	ContentBound BoundKind = "content"      // at most max blocks of the volumes' content are lost or changed
+	Taken        BoundKind = "taken"        // of the backups that take-backups asked for at most max did not complete
 	// AcknowledgedWrites to the API server, of which at most max are missing after
 	// the restore.
 	AcknowledgedWrites BoundKind = "acknowledged-writes"
 )
 
 func (BoundKind) words() []string {
-	return texts(Ceiling, Growth, Trend, Drain, Settle, Recovered, Restarts, Conservation, Orphans, Chains, ContentBound, AcknowledgedWrites)
+	return texts(Ceiling, Growth, Trend, Drain, Settle, Recovered, Restarts, Conservation, Orphans, Chains, ContentBound, Taken, AcknowledgedWrites)
 }
 
 func texts[T ~string](values ...T) []string {

@@ -2,6 +2,7 @@ package kind
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -101,7 +102,7 @@ const (
 func removeNodes(ctx context.Context, e *engine.Engine, run string, looks int) error {
 	quiet := 0
 	err := wait.PollUntilContextCancel(ctx, quietPoll, true, func(ctx context.Context) (bool, error) {
-		nodes, err := e.Lines(ctx, "ps", "--all", "--quiet", "--filter", "label="+Label+"="+workspace.NamePrefix+run)
+		nodes, err := e.Lines(ctx, "ps", "--all", "--quiet", "--no-trunc", "--filter", "label="+Label+"="+workspace.NamePrefix+run)
 		if err != nil {
 			return false, err
 		}
@@ -109,7 +110,13 @@ func removeNodes(ctx context.Context, e *engine.Engine, run string, looks int) e
 			quiet++
 			return quiet >= looks, nil
 		}
-		_, err = e.Run(ctx, append([]string{"rm", "--force", "--volumes"}, nodes...)...)
+		remove := append([]string{"rm", "--force", "--volumes"}, nodes...)
+		if _, err = e.Run(ctx, remove...); err != nil {
+			// Killed, but frozen.
+			if err = errors.Join(err, thawKilled(containersOf(nodes))); err == nil {
+				_, err = e.Run(ctx, remove...)
+			}
+		}
 		if looks == 1 {
 			return true, err
 		}
@@ -120,4 +127,12 @@ func removeNodes(ctx context.Context, e *engine.Engine, run string, looks int) e
 		return fmt.Errorf("remove the nodes of run %s: %w", run, err)
 	}
 	return nil
+}
+
+func containersOf(ids []string) []container {
+	all := make([]container, len(ids))
+	for i, id := range ids {
+		all[i] = container{ID: id, Name: id}
+	}
+	return all
 }

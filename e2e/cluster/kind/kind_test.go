@@ -118,7 +118,7 @@ func TestDestroyKnowsTheRunByItsID(t *testing.T) {
 	}
 	log := fakeDocker(t, `c1\nc2\n`, `n1\n`)
 	g.Expect(Destroy(t.Context(), &engine.Engine{Name: "docker"}, ws, "r1")).To(Succeed())
-	g.Expect(log()).To(Equal(`ps --all --quiet --filter label=io.x-k8s.kind.cluster=blackout-r1
+	g.Expect(log()).To(Equal(`ps --all --quiet --no-trunc --filter label=io.x-k8s.kind.cluster=blackout-r1
 rm --force --volumes c1 c2
 network ls --quiet --filter label=blackout.run=r1
 network rm n1

@@ -156,7 +156,7 @@ func (p *Provider) kill(ctx context.Context, found []container, frozen freezing)
 	case !frozen.doomed:
 		p.note("the processes of the nodes are not ours to kill: they may run for a moment between the cut and their end")
 	case !frozen.byEngine:
-		if err := thaw(found); err != nil {
+		if err := thawKilled(found); err != nil {
 			return err
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -230,10 +231,19 @@ func freezersOf(ctx context.Context, nodes []container) (freezers []*freezer, wh
 	return freezers, "", nil
 }
 
-// thaw lets the processes of these nodes go on, if they were stopped: in the
-// older control groups what is killed dies only then. What the engine paused the
-// engine must resume.
+// thaw lets the processes of these nodes go on, if they were stopped. What the
+// engine paused the engine must resume.
 func thaw(nodes []container) error {
+	return thawEach(nodes, func(f *freezer) []freezer { return []freezer{*f} })
+}
+
+// thawKilled lets those go on that were killed: in the older control groups they
+// die only then. A node's own runc freezes the group of a container that it
+// starts, and killed in the middle of that it never thaws it: so all groups below
+// are thawed too.
+func thawKilled(nodes []container) error { return thawEach(nodes, (*freezer).below) }
+
+func thawEach(nodes []container, of func(*freezer) []freezer) error {
 	byNode, err := membersOf(nodes)
 	if err != nil {
 		return err
@@ -242,13 +252,30 @@ func thaw(nodes []container) error {
 		if byNode[i].freezer == nil || c.State.Status == statusPaused {
 			continue
 		}
-		// Its group may have gone with it meanwhile.
-		err := byNode[i].freezer.give(byNode[i].freezer.thaw)
-		if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, syscall.ENODEV) {
-			return fmt.Errorf("thaw node %s: %w", c.Name, err)
+		for _, f := range of(byNode[i].freezer) {
+			// Its group may have gone with it meanwhile.
+			if err := f.give(f.thaw); err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, syscall.ENODEV) {
+				return fmt.Errorf("thaw node %s: %w", c.Name, err)
+			}
 		}
 	}
 	return nil
+}
+
+// below lists the freezers of a group and of all groups below it.
+func (f *freezer) below() []freezer {
+	dir, name := filepath.Split(f.order)
+	var all []freezer
+	// A group that goes meanwhile needs nothing.
+	_ = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() {
+			one := *f
+			one.order = filepath.Join(path, name)
+			all = append(all, one)
+		}
+		return nil
+	})
+	return all
 }
 
 // stopped tells whether the order to stop was given to these processes and not

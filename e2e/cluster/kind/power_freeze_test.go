@@ -58,6 +58,21 @@ func TestCutDoomsWhatDoesNotStandStill(t *testing.T) {
 	}
 }
 
+// A node's runc freezes what it starts. Killed in the middle of that, it never
+// thaws it, and nothing there dies; what lives on it thaws itself.
+func TestWhatANodeFrozeItselfIsThawedOnceItIsKilled(t *testing.T) {
+	f := newFake(t, "")
+	f.see(processes, v1)
+	pod := filepath.Join(filepath.Dir(f.freezerFile(1)), "kubelet.slice", "pod.slice", "container.scope", "freezer.state")
+	f.put(pod, "FROZEN\n")
+	found, err := f.inspect(t.Context(), namesOf(f.all()))
+	f.g.Expect(err).NotTo(HaveOccurred())
+	f.g.Expect(thaw(found)).To(Succeed())
+	f.g.Expect(os.ReadFile(pod)).To(HavePrefix("FROZEN"))
+	f.g.Expect(f.cutAll()).To(Succeed())
+	f.g.Expect(os.ReadFile(pod)).To(HavePrefix("THAWED"))
+}
+
 func TestFreezeAsksTheEngineForProcessesElsewhere(t *testing.T) {
 	f := newFake(t, "")
 	f.see(processes, v1)

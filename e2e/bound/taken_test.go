@@ -1,0 +1,96 @@
+package bound
+
+import (
+	"slices"
+	"testing"
+
+	. "github.com/onsi/gomega"
+
+	"blackout/e2e/history"
+	"blackout/e2e/scenario"
+)
+
+func tookOne(at int, volume, backup, failed string) history.Event {
+	fields := map[string]string{history.FieldElapsed: "5s"}
+	if backup != "" {
+		fields[history.FieldBackup] = backup
+	}
+	if failed != "" {
+		fields[history.FieldError] = failed
+	}
+	return event(at, history.BackupTaken, volume, fields)
+}
+
+func TestTaken(t *testing.T) {
+	both := []history.Event{tookOne(steadyAt-9, "vol-000", "t-0", ""), tookOne(steadyAt-8, "vol-001", "t-1", "")}
+	broken := tookOne(steadyAt-8, "vol-001", "t-1", "it is Pending")
+	for name, test := range map[string]struct {
+		events []history.Event
+		max    string
+		want   Verdict
+		reason string
+	}{
+		"all":                {both, "0", Pass, "2 of 2 backups completed"},
+		"one not":            {[]history.Event{both[0], broken}, "0", Fail, "1 of 2 backups did not complete, limit 0; that of volume vol-001: it is Pending"},
+		"one not, allowed":   {[]history.Event{both[0], broken}, "1", Pass, "1 of 2 backups completed"},
+		"one was never made": {[]history.Event{both[0], tookOne(steadyAt-8, "vol-001", "", "no snapshot")}, "0", Fail, "no snapshot"},
+		"one not asked for":  {both[:1], "0", Inconclusive, "1 of 2 backups were asked for"},
+		"none":               {nil, "0", Inconclusive, "0 of 2 backups were asked for"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			s := healthy("x")
+			sc, run := s.scenario(), s.run()
+			sc.Volumes.Count, sc.Actions = 2, []scenario.Action{{Before: scenario.BeforeSteady, Do: scenario.TakeBackups}}
+			sc.Bounds = []scenario.Bound{{Name: "taken", Kind: scenario.Taken, Max: quantityOf(test.max)}}
+			run.Events = append(run.Events, test.events...)
+			slices.SortStableFunc(run.Events, func(a, b history.Event) int { return a.Time.Compare(b.Time) })
+			r := only(t, "taken", sc, run)
+			g.Expect(r.Verdict).To(Equal(test.want), r.Reason)
+			g.Expect(r.Reason).To(ContainSubstring(test.reason))
+		})
+	}
+}
+
+// Deleting and taking backups changes how many there are; more than that is a
+// backup lost or one too many.
+func TestConservationWithActions(t *testing.T) {
+	asked := func(n string) history.Event {
+		return event(steadyAt-5, history.ActionDone, "delete-waiting", map[string]string{history.FieldAsked: n})
+	}
+	taken := tookOne(steadyAt-8, "vol-000", "t-0", "")
+	for name, test := range map[string]struct {
+		events []history.Event
+		change int // to the number of backups in the steady phase
+		want   Verdict
+		reason string
+	}{
+		"nothing done, all there":    {nil, 0, Pass, "found in each"},
+		"nothing done, one missing":  {nil, -1, Fail, "1 of 240 backups missing"},
+		"deleted":                    {[]history.Event{asked("3")}, -3, Pass, "without up to 3 that one deleted"},
+		"deleted, but there yet":     {[]history.Event{asked("3")}, 0, Pass, "found in each"},
+		"deleted, and one missing":   {[]history.Event{asked("3")}, -4, Fail, "1 of 240 backups missing"},
+		"taken":                      {[]history.Event{taken}, 1, Pass, "with 1 that an action took"},
+		"taken, and one missing":     {[]history.Event{taken}, 0, Fail, "1 of 240 backups missing"},
+		"taken, and one too many":    {[]history.Event{taken}, 2, Fail, "1 of 240 backups more than were queued"},
+		"asked for, but never made":  {[]history.Event{tookOne(steadyAt-8, "vol-000", "", "no")}, 1, Fail, "more than were queued"},
+		"taken after the last sight": {[]history.Event{tookOne(steadyAt+10000, "vol-000", "t-0", "")}, 1, Fail, "more than were queued"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			s := healthy("x")
+			sc, run := s.scenario(), s.run()
+			sc.Bounds = []scenario.Bound{{Name: "all", Kind: scenario.Conservation}}
+			for i, sample := range run.Samples {
+				if sample.Series == history.Backups && sample.Subject == history.StateError && run.In(sample.Time, history.Steady) {
+					run.Samples[i].Value += float64(test.change)
+				}
+			}
+			run.Events = append(run.Events, test.events...)
+			slices.SortStableFunc(run.Events, func(a, b history.Event) int { return a.Time.Compare(b.Time) })
+			r := only(t, "all", sc, run)
+			g.Expect(r.Verdict).To(Equal(test.want), r.Reason)
+			g.Expect(r.Reason).To(ContainSubstring(test.reason))
+		})
+	}
+}
