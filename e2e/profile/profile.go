@@ -93,6 +93,8 @@ type Growth struct {
 	Callers []Path `json:"callers,omitempty"`
 	// Command looks further, from within the run's directory.
 	Command string `json:"command"`
+	// Tree of all that grew, for a drawing.
+	Tree Frame `json:"-"`
 
 	libraries []string
 }
@@ -129,6 +131,7 @@ func Diff(kind Kind, before, after Capture, options Options) (Growth, error) {
 	f := search(stacks, g.Gross, options)
 	g.Paths, g.Callers = f.paths, f.callers
 	g.libraries = options.Libraries
+	g.Tree = tree(stacks, g.Gross)
 	return g, nil
 }
 

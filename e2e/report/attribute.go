@@ -1,6 +1,7 @@
 package report
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,8 +16,9 @@ import (
 )
 
 // attribute compares, for every manager that lived through the steady phase, the
-// profiles at its beginning and at its end.
-func attribute(dir string, run history.Run) (growths []Growth, notes []string) {
+// profiles at its beginning and at its end. What it returns as damaged is no
+// profile; one that is missing is only noted.
+func attribute(dir string, run history.Run) (growths []Growth, notes []string, damaged error) {
 	type key struct {
 		life history.Incarnation
 		kind profile.Kind
@@ -38,6 +40,9 @@ func attribute(dir string, run history.Run) (growths []Growth, notes []string) {
 		capture, err := readCapture(dir, e)
 		if err != nil {
 			notes = append(notes, err.Error())
+			if !errors.Is(err, os.ErrNotExist) {
+				damaged = errors.Join(damaged, err)
+			}
 			continue
 		}
 		k := key{capture.Incarnation, kind}
@@ -66,11 +71,14 @@ func attribute(dir string, run history.Run) (growths []Growth, notes []string) {
 		growth, err := profile.Diff(k.kind, before, after, profile.DefaultOptions())
 		if err != nil {
 			notes = append(notes, err.Error())
+			if errors.Is(err, profile.ErrType) {
+				damaged = errors.Join(damaged, err)
+			}
 			continue
 		}
 		growths = append(growths, cost(run, growth, before.Time, after.Time))
 	}
-	return growths, notes
+	return growths, notes, damaged
 }
 
 func readCapture(dir string, e history.Event) (profile.Capture, error) {
@@ -82,7 +90,7 @@ func readCapture(dir string, e history.Event) (profile.Capture, error) {
 	defer func() { _ = f.Close() }()
 	parsed, err := pprof.Parse(f)
 	if err != nil {
-		return profile.Capture{}, fmt.Errorf("read the saved profile %s: %w", file, err)
+		return profile.Capture{}, fmt.Errorf("%s is no profile that can be read: %w", filepath.Join(dir, filepath.FromSlash(file)), err)
 	}
 	restarts, err := strconv.Atoi(e.Fields["restarts"])
 	if err != nil {

@@ -1,5 +1,5 @@
 // Package report turns what was judged into what people and machines read:
-// verdict.json, a summary in Markdown and ten lines for a terminal.
+// verdict.json, a page, a summary in Markdown and ten lines for a terminal.
 package report
 
 import (
@@ -23,6 +23,8 @@ const (
 	VerdictFile  = "verdict.json"
 	SummaryFile  = "summary.md"
 	JUnitFile    = "junit.xml"
+	PageFile     = "report.html"
+	LabFile      = "lab.json"
 
 	fileMode = 0o644
 )
@@ -40,26 +42,50 @@ type Verdict struct {
 	// Notes are what could not be found out, and what a reader must know of how
 	// the run was made.
 	Notes []string `json:"notes,omitempty"`
+
+	// read is what was judged; nil if it could not be read.
+	read *recorded
+	// damaged says which saved profiles are none.
+	damaged error
 }
+
+// recorded is what lies in a run's directory.
+type recorded struct {
+	scenario scenario.Scenario
+	run      history.Run
+}
+
+// Damaged is an error for each saved profile that cannot be read as one; nil if
+// there is none. Bounds need no profile: the judgement stands.
+func (v Verdict) Damaged() error { return v.damaged }
 
 // Judge judges a run's directory by its own scenario. It touches no cluster and
 // may be called again, years later.
 func Judge(dir string) (Verdict, error) {
-	s, err := ReadScenario(filepath.Join(dir, ScenarioFile))
+	read, err := readRun(dir)
 	if err != nil {
 		return Verdict{}, err
 	}
-	run, err := load(dir)
-	if err != nil {
-		return Verdict{}, err
-	}
-	v := Verdict{Version: Version, Run: run.Header, Judgement: bound.Check(s, run)}
+	s, run := read.scenario, read.run
+	v := Verdict{Version: Version, Run: run.Header, Judgement: bound.Check(s, run), read: &read}
 	v.ExitCode = v.Judgement.Outcome.ExitCode()
 	v.Outages = outages(run)
 	v.Recovery = recovery(s, run)
 	v.Observed = observed(run)
-	v.Growth, v.Notes = attribute(dir, run)
+	v.Growth, v.Notes, v.damaged = attribute(dir, run)
 	return v, nil
+}
+
+func readRun(dir string) (recorded, error) {
+	s, err := ReadScenario(filepath.Join(dir, ScenarioFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return recorded{}, fmt.Errorf("%s is no run's directory: %w", dir, err)
+	}
+	if err != nil {
+		return recorded{}, err
+	}
+	run, err := load(dir)
+	return recorded{s, run}, err
 }
 
 // Broken is the verdict on a run that could not be carried out, with what was

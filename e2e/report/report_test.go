@@ -93,12 +93,14 @@ func TestManagerWithoutAnyProfileIsNoted(t *testing.T) {
 	g := NewWithT(t)
 	run, err := load(saved)
 	g.Expect(err).NotTo(HaveOccurred())
-	growths, notes := attribute(saved, run)
+	growths, notes, damaged := attribute(saved, run)
+	g.Expect(damaged).NotTo(HaveOccurred())
 	g.Expect(growths).To(HaveLen(4))
 	g.Expect(notes).To(BeEmpty())
 	silent := growths[0].Incarnation.Pod
 	run.Events = slices.DeleteFunc(run.Events, func(e history.Event) bool { return e.Kind == history.ProfileSaved && e.Subject == silent })
-	growths, notes = attribute(saved, run)
+	growths, notes, damaged = attribute(saved, run)
+	g.Expect(damaged).NotTo(HaveOccurred(), "what is missing is not damaged")
 	g.Expect(growths).To(HaveLen(2))
 	g.Expect(notes).To(ConsistOf(ContainSubstring(silent+" has no heap profile"), ContainSubstring(silent+" has no goroutine profile")))
 }

@@ -16,7 +16,8 @@ import (
 	"blackout/e2e/profile"
 )
 
-// Write puts verdict.json, junit.xml and summary.md into the run's directory.
+// Write puts verdict.json, junit.xml, summary.md and report.html into the run's
+// directory, the page last: what it needs most is there if it cannot be drawn.
 func (v Verdict) Write(dir string) error {
 	raw, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
@@ -36,7 +37,7 @@ func (v Verdict) Write(dir string) error {
 			return fmt.Errorf("write the verdict: %w; free some space, then: blackout judge --write %s", err, dir)
 		}
 	}
-	return nil
+	return v.WritePage(dir, filepath.Join(dir, PageFile))
 }
 
 func (v Verdict) markdown(w io.Writer) {
@@ -73,8 +74,12 @@ func (v Verdict) markdown(w io.Writer) {
 	for _, note := range v.Notes {
 		p("\n- %s", note)
 	}
-	p("\n\nRun %s. Repeat it (the seed, %d, is in the scenario): `blackout run --longhorn %s --scenario scenario.yaml`\n",
-		v.Run.Run, v.Run.Seed, v.Run.Longhorn)
+	p("\n\nRun %s. Repeat it (the seed, %d, is in the scenario): `%s`\n", v.Run.Run, v.Run.Seed, v.repeat())
+}
+
+// repeat is the command that repeats the run, from within its directory.
+func (v Verdict) repeat() string {
+	return fmt.Sprintf("blackout run --longhorn %s --scenario %s", v.Run.Longhorn, ScenarioFile)
 }
 
 func (v Verdict) markdownObserved(p func(string, ...any)) {

@@ -1,5 +1,5 @@
 // Blackout is the command line: looking at the machine, building images, making a
-// cluster, running a scenario, judging and fitting what was saved, cleaning up.
+// cluster, running a scenario, judging, drawing and fitting what was saved, cleaning up.
 package main
 
 import (
@@ -38,7 +38,7 @@ func execute() (code int) {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(engineCommand(), imagesCommand(), clusterCommand(), cleanCommand(), doctorCommand(), runCommand(), judgeCommand(), fitCommand(), repowerCommand())
+	root.AddCommand(engineCommand(), imagesCommand(), clusterCommand(), cleanCommand(), doctorCommand(), runCommand(), judgeCommand(), reportCommand(), fitCommand(), repowerCommand())
 	// client-go logs what it returns as well; what it returns is reported.
 	klog.SetLogger(logr.Discard())
 	err := root.ExecuteContext(ctx)

@@ -95,10 +95,14 @@ func judgeCommand() *cobra.Command {
 					return err
 				}
 			}
+			if err := v.Damaged(); err != nil {
+				_ = v.WriteText(cmd.OutOrStdout()) // it stands without the profiles
+				return err
+			}
 			return finish(cmd, v)
 		},
 	}
-	cmd.Flags().BoolVar(&write, "write", false, "write verdict.json, junit.xml and summary.md anew")
+	cmd.Flags().BoolVar(&write, "write", false, "write verdict.json, junit.xml, summary.md and report.html anew")
 	return cmd
 }
 

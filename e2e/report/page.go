@@ -1,0 +1,124 @@
+package report
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"blackout/e2e/report/page"
+)
+
+// WritePage writes report.html for the run in dir to a file.
+func (v Verdict) WritePage(dir, path string) error {
+	var b bytes.Buffer
+	if err := page.Write(&b, v.page(dir)); err != nil {
+		return err
+	}
+	if err := os.WriteFile(path, b.Bytes(), fileMode); err != nil {
+		return fmt.Errorf("write the page: %w; free some space, then: blackout report %s", err, dir)
+	}
+	return nil
+}
+
+// page is what is shown of the verdict and of the run's directory. A run that
+// broke early has little there: what is missing is said.
+func (v Verdict) page(dir string) page.Data {
+	d := page.Data{
+		Judgement: v.Judgement, ExitCode: v.ExitCode, Command: v.repeat(), Notes: slices.Clone(v.Notes), Amount: amount,
+	}
+	d.Run.Header = v.Run
+	read := v.read
+	if read == nil {
+		again, err := readRun(dir)
+		if err != nil {
+			d.Notes = append(d.Notes, "what was recorded cannot be read: "+err.Error())
+		}
+		read = &again
+	}
+	d.Scenario = read.scenario
+	if read.run.Header.Version != 0 {
+		d.Run = read.run
+	}
+	if len(v.Outages) > 0 {
+		d.Drawing = drawn(v.Outages)
+	}
+	for _, m := range v.Recovery {
+		elapsed, err := time.ParseDuration(m.Elapsed)
+		d.Steps = append(d.Steps, page.Step{Name: m.Step, Seen: err == nil, Elapsed: elapsed, Evidence: m.Evidence})
+	}
+	for _, g := range v.Growth {
+		d.Growths = append(d.Growths, page.Growth{Growth: g.Growth, Whose: g.whose(), Meanings: g.meanings()})
+	}
+	text, err := os.ReadFile(filepath.Join(dir, ScenarioFile))
+	if err == nil {
+		d.ScenarioText = string(text)
+	}
+	var source string
+	if d.Lab, source, err = readLab(dir); err != nil {
+		d.Notes = append(d.Notes, err.Error())
+	}
+	if source != "" {
+		d.Command += " --manager-src " + strconv.Quote(source)
+	}
+	return d
+}
+
+// readLab reads what ran, as a run has recorded it: only what a reader is told of.
+// source is the checkout that the manager was built from, if it was.
+func readLab(dir string) (lab page.Lab, source string, err error) {
+	path := filepath.Join(dir, LabFile)
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return lab, "", fmt.Errorf("what ran is not known: there is no %s", LabFile)
+	}
+	if err != nil {
+		return lab, "", fmt.Errorf("read what ran: %w", err)
+	}
+	var record struct {
+		Spec struct {
+			Request struct{ Mode, ManagerSource string } `json:"request"`
+		} `json:"spec"`
+		NodeImage string `json:"nodeImage"`
+		Origins   []struct {
+			Component, Source, Version, Key, Digest string
+			Dirty                                   bool
+		} `json:"origins"`
+	}
+	if err := json.Unmarshal(raw, &record); err != nil {
+		return lab, "", fmt.Errorf("read what ran: %s: %w", path, err)
+	}
+	fact := func(name, value string) {
+		if value != "" {
+			lab.Facts = append(lab.Facts, page.Fact{Name: name, Value: value})
+		}
+	}
+	fact("images", record.Spec.Request.Mode)
+	fact("manager built from", record.Spec.Request.ManagerSource)
+	fact("node image", record.NodeImage)
+	var plane []string
+	for _, o := range record.Origins {
+		c := page.Component{Name: o.Component, Version: o.Version, Source: o.Source, ID: o.Digest}
+		if c.ID == "" {
+			c.ID = o.Key
+		}
+		if o.Dirty {
+			c.Source += ", with changes that no commit holds"
+		}
+		lab.Components = append(lab.Components, c)
+		if dataPlane[o.Component] {
+			plane = append(plane, o.Component+" "+o.Version)
+		}
+	}
+	fact("data plane", strings.Join(plane, ", "))
+	return lab, record.Spec.Request.ManagerSource, nil
+}
+
+// dataPlane are the components that hold the data.
+var dataPlane = map[string]bool{"longhorn-instance-manager": true, "longhorn-engine": true}
