@@ -1,7 +1,9 @@
 package report
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,8 +17,9 @@ import (
 )
 
 // attribute compares, for every manager that lived through the steady phase, the
-// profiles at its beginning and at its end.
-func attribute(dir string, run history.Run) (growths []Growth, notes []string) {
+// profiles at its beginning and at its end. A profile that is not there is noted;
+// one that cannot be read is an error, for something has damaged the run.
+func attribute(dir string, run history.Run) (growths []Growth, notes []string, err error) {
 	type key struct {
 		life history.Incarnation
 		kind profile.Kind
@@ -36,9 +39,12 @@ func attribute(dir string, run history.Run) (growths []Growth, notes []string) {
 			continue
 		}
 		capture, err := readCapture(dir, e)
-		if err != nil {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
 			notes = append(notes, err.Error())
 			continue
+		case err != nil:
+			return nil, nil, err
 		}
 		k := key{capture.Incarnation, kind}
 		if !slices.Contains(order, k) {
@@ -70,7 +76,7 @@ func attribute(dir string, run history.Run) (growths []Growth, notes []string) {
 		}
 		growths = append(growths, cost(run, growth, before.Time, after.Time))
 	}
-	return growths, notes
+	return growths, notes, nil
 }
 
 func readCapture(dir string, e history.Event) (profile.Capture, error) {
@@ -82,7 +88,7 @@ func readCapture(dir string, e history.Event) (profile.Capture, error) {
 	defer func() { _ = f.Close() }()
 	parsed, err := pprof.Parse(f)
 	if err != nil {
-		return profile.Capture{}, fmt.Errorf("read the saved profile %s: %w", file, err)
+		return profile.Capture{}, fmt.Errorf("read the saved profile %s: %w; restore it, or remove it to judge without it", f.Name(), err)
 	}
 	restarts, err := strconv.Atoi(e.Fields["restarts"])
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/api/resource"
 
 	"blackout/e2e/bound"
 	"blackout/e2e/history"
@@ -88,17 +89,54 @@ func TestMissingProfileIsSaid(t *testing.T) {
 	g.Expect(v.Judgement.Outcome).To(Equal(bound.Reproduced), "bounds need no profile")
 }
 
+// A file that is not a profile is damage, not a fact about Longhorn.
+func TestDamagedProfileIsAnError(t *testing.T) {
+	g := NewWithT(t)
+	dir := copied(t)
+	found, err := filepath.Glob(filepath.Join(dir, "profiles", "steady-*-heap.pb.gz"))
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(os.WriteFile(found[0], []byte("no profile"), 0o600)).To(Succeed())
+	_, err = Judge(dir)
+	g.Expect(err).To(MatchError(And(ContainSubstring(found[0]), ContainSubstring("restore it"))))
+}
+
+// Today's bounds decide, what was done stays.
+func TestJudgedByTodaysBounds(t *testing.T) {
+	g := NewWithT(t)
+	today, err := ReadScenario(filepath.Join(saved, ScenarioFile))
+	g.Expect(err).NotTo(HaveOccurred())
+	today.Bounds = slices.Clone(today.Bounds)
+	for i, b := range today.Bounds {
+		if b.Name == "connections-trend" {
+			today.Bounds[i].Max = resource.MustParse("100k")
+		}
+	}
+	v, err := JudgeBy(saved, today)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(v.Judgement.Outcome).To(Equal(bound.NotReproduced))
+
+	_, err = JudgeBy(saved, today.Sized(7))
+	g.Expect(err).To(MatchError(ContainSubstring("is a run of scenario issue-9978, not of issue-9978-7")))
+	for i := range today.Bounds {
+		today.Bounds[i].Within.Duration *= 9
+	}
+	_, err = JudgeBy(saved, today)
+	g.Expect(err).To(MatchError(ContainSubstring("do not fit the run")))
+}
+
 // One whose pprof never answered at the end of a phase is not passed over.
 func TestManagerWithoutAnyProfileIsNoted(t *testing.T) {
 	g := NewWithT(t)
 	run, err := load(saved)
 	g.Expect(err).NotTo(HaveOccurred())
-	growths, notes := attribute(saved, run)
+	growths, notes, err := attribute(saved, run)
+	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(growths).To(HaveLen(4))
 	g.Expect(notes).To(BeEmpty())
 	silent := growths[0].Incarnation.Pod
 	run.Events = slices.DeleteFunc(run.Events, func(e history.Event) bool { return e.Kind == history.ProfileSaved && e.Subject == silent })
-	growths, notes = attribute(saved, run)
+	growths, notes, err = attribute(saved, run)
+	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(growths).To(HaveLen(2))
 	g.Expect(notes).To(ConsistOf(ContainSubstring(silent+" has no heap profile"), ContainSubstring(silent+" has no goroutine profile")))
 }
