@@ -42,11 +42,12 @@ func (t Tally) share() float64 {
 // all says that every decided run had the same outcome.
 func (t Tally) all() bool { return t.Violated == 0 || t.Held == 0 }
 
+// String is how many of the decided runs violated the bound.
 func (t Tally) String() string {
 	if t.Undecided > 0 {
-		return fmt.Sprintf("violated in %d of %d decided (%d not)", t.Violated, t.decided(), t.Undecided)
+		return fmt.Sprintf("%d of %d decided (%d not)", t.Violated, t.decided(), t.Undecided)
 	}
-	return fmt.Sprintf("violated in %d of %d", t.Violated, t.decided())
+	return fmt.Sprintf("%d of %d", t.Violated, t.decided())
 }
 
 // graded bounds limit a value that may lie a little on either side of the limit. The
@@ -105,7 +106,7 @@ func (b *Bound) tally(runs []Run) (t Tally, values []float64) {
 
 // judge says what the package's comment lists, in its order.
 func (b Bound) judge() (Word, string) {
-	outcomes := fmt.Sprintf("%s baseline and %s candidate runs", b.Baseline, b.Candidate)
+	outcomes := fmt.Sprintf("violated in %s baseline and in %s candidate runs", b.Baseline, b.Candidate)
 	if b.Baseline.decided() < MinRuns || b.Candidate.decided() < MinRuns {
 		return CannotTell, fmt.Sprintf("%s, and it takes %d decided ones of each", outcomes, MinRuns)
 	}

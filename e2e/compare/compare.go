@@ -134,15 +134,14 @@ func (c Comparison) release() (Word, string) {
 	if len(short) > 0 {
 		return CannotTell, fmt.Sprintf("%s, and a verdict needs %d of each", strings.Join(short, ", "), MinRuns)
 	}
-	said := map[Word][]string{}
-	var doubts []string
+	said := map[Word][]Bound{}
+	var doubts []Bound
 	for _, b := range c.Bounds {
-		said[b.Says] = append(said[b.Says], b.Name+" ("+b.Why+")")
+		said[b.Says] = append(said[b.Says], b)
 		if b.mayBeWorse() {
-			doubts = append(doubts, b.Name+" ("+b.Why+")")
+			doubts = append(doubts, b)
 		}
 	}
-	list := func(all []string) string { return strings.Join(all, "; ") }
 	switch {
 	case len(said[Worse]) > 0 && len(said[Better]) > 0:
 		return Worse, fmt.Sprintf("by %s; better by %s", list(said[Worse]), list(said[Better]))
@@ -158,6 +157,22 @@ func (c Comparison) release() (Word, string) {
 		return Same, fmt.Sprintf("by all %d bounds: as many violations, and every difference within its tolerance", len(c.Bounds))
 	}
 	return CannotTell, "of " + list(said[CannotTell])
+}
+
+// list names bounds, those together of which the same is said.
+func list(bounds []Bound) string {
+	var reasons []string
+	names := map[string][]string{}
+	for _, b := range bounds {
+		if names[b.Why] == nil {
+			reasons = append(reasons, b.Why)
+		}
+		names[b.Why] = append(names[b.Why], b.Name)
+	}
+	for i, why := range reasons {
+		reasons[i] = fmt.Sprintf("%s (%s)", strings.Join(names[why], ", "), why)
+	}
+	return strings.Join(reasons, "; ")
 }
 
 // limits are what the number of runs leaves open.

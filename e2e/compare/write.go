@@ -113,7 +113,7 @@ func (c Comparison) markdown() string {
 func (c Comparison) boundTable() table {
 	t := table{header: []string{"bound", "limit", "baseline", "candidate", "difference (90 % interval)", "tolerance", "p", "candidate is"}}
 	for _, b := range c.Bounds {
-		row := []string{b.Name, report.Amount(b.Limit, b.Unit), b.Baseline.String(), b.Candidate.String(), "", "", "", string(b.Says)}
+		row := []string{b.Name, report.Amount(b.Limit, b.Unit), "violated in " + b.Baseline.String(), "violated in " + b.Candidate.String(), "", "", "", string(b.Says)}
 		if d := b.Difference; d != nil {
 			row[2] += ", " + d.Baseline.text(b.Unit)
 			row[3] += ", " + d.Candidate.text(b.Unit)

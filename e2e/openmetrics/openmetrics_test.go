@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -120,7 +121,7 @@ func TestPrometheusReadsARealRun(t *testing.T) {
 	manager := run.Tracks(history.GRPCConnections, history.ManagerSubject)[0]
 	life := manager.Incarnation
 	key := labels.FromStrings("run", run.Header.Run, "scenario", run.Header.Scenario, "longhorn", run.Header.Longhorn, "subject", history.ManagerSubject,
-		"pod", life.Pod, "uid", life.UID, "container", life.Container, "restart", "0", "node", life.Node).String()
+		"pod", life.Pod, "uid", life.UID, "container", life.Container, "restart", strconv.Itoa(life.Restarts), "node", life.Node).String()
 	var want []point
 	for _, s := range manager.Samples {
 		want = append(want, point{s.Time.UnixMilli(), s.Value})
