@@ -146,14 +146,14 @@ func TestCompare(t *testing.T) {
 		"too few to tell":               {baseline, one(demo), 2, ": CANNOT TELL (1 of 1 candidate runs count, and a verdict needs 3 of each)"},
 		"a torn one does not count":     {baseline, one(saved(t, "torn", torn)), 2, "its history is torn"},
 		"no history":                    {baseline, one(scenarioOnly(t)), 2, "it has no history"},
-		"nothing named":                 {baseline, nil, 3, "no candidate: name directories of runs"},
-		"no run in it":                  {baseline, one(t.TempDir()), 3, "is no run's directory (it has no scenario.yaml) and holds none"},
-		"a broken line":                 {baseline, one(saved(t, "broken", func(h string) string { return "{" + h })), 3, "history.jsonl:1: "},
-		"another version of the format": {baseline, one(saved(t, "v", func(h string) string { return strings.Replace(h, `"version":1`, `"version":2`, 1) })), 3, "history.jsonl:1: version 2"},
-		"a profile that is none":        {baseline, one(unprofiled(t)), 3, "-heap.pb.gz: "},
-		"two scenarios":                 {baseline, one(renamed(t)), 3, "is a run of scenario issue-9978, "},
-		"another scenario's bounds":     {baseline, append(one(demo), "--scenario", other), 3, "not of smoke"},
-		"a tolerance of nothing":        {baseline, append(one(demo), "--tolerance", "0"), 3, "a tolerance of 0"},
+		"nothing named":                 {[]string{"--baseline", demo}, nil, 3, "no candidate: name directories of runs"},
+		"no run in it":                  {[]string{"--baseline", demo}, one(t.TempDir()), 3, "is no run's directory (it has no scenario.yaml) and holds none"},
+		"a broken line":                 {[]string{"--baseline", demo}, one(saved(t, "broken", func(h string) string { return "{" + h })), 3, "history.jsonl:1: "},
+		"another version of the format": {[]string{"--baseline", demo}, one(saved(t, "v", func(h string) string { return strings.Replace(h, `"version":1`, `"version":2`, 1) })), 3, "history.jsonl:1: version 2"},
+		"a profile that is none":        {[]string{"--baseline", demo}, one(unprofiled(t)), 3, "-heap.pb.gz: "},
+		"two scenarios":                 {[]string{"--baseline", demo}, one(renamed(t)), 3, "is a run of scenario issue-9978, "},
+		"another scenario's bounds":     {[]string{"--baseline", demo}, append(one(demo), "--scenario", other), 3, "not of smoke"},
+		"a tolerance of nothing":        {[]string{"--baseline", demo}, append(one(demo), "--tolerance", "0"), 3, "a tolerance of 0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
