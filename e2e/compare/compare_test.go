@@ -90,7 +90,7 @@ func TestMoreOfTheSameViolationIsWorse(t *testing.T) {
 func TestRunsThatSayNothingAreListedAndNotCounted(t *testing.T) {
 	for broken, want := range map[string]string{
 		"infrastructure": "infrastructure: the disk is full",
-		"torn":           "its history is torn: the run was killed while it wrote",
+		"torn":           "its history is torn at ",
 		"open":           "the run ended before its steady phase did",
 		"sparse":         "inconclusive: not enough was seen",
 		"no history":     "it has no history",

@@ -154,7 +154,7 @@ func excluded(j bound.Judgement, run history.Run) string {
 	case j.Outcome == bound.HarnessFailed:
 		return j.Reason
 	case run.Truncated:
-		return "its history is torn: the run was killed while it wrote"
+		return fmt.Sprintf("its history is torn at %s: the run was killed while it wrote", run.TornAt)
 	case len(steady) == 0 || steady[len(steady)-1].Open():
 		return "the run ended before its steady phase did"
 	case j.Outcome == bound.Undecided || j.Verdict == bound.Inconclusive:
