@@ -27,8 +27,18 @@ SCENARIO ?= scenarios/issue-9978.yaml
 BACKUPS ?=
 #= what becomes of unsynced writes, instead of the scenario's own: drop or keep (keep needs no loop devices)
 UNSYNCED ?=
+#= seed of every random choice, instead of the scenario's own
+SEED ?=
 #= further flags of "blackout run", such as --context for an existing cluster
 RUN_ARGS ?=
+#= release that "make qualify" compares the candidate with
+BASELINE ?= v1.7.2
+#= release that "make qualify" qualifies
+CANDIDATE ?= v1.8.1
+#= checkout of longhorn-manager that the candidate runs, of the release that CANDIDATE names
+CANDIDATE_SRC ?=
+#= pairs of runs of "make qualify"; three are the least that a verdict needs
+N ?= 3
 #= rungs of the size ladder: numbers of backups
 RUNGS ?= 250 500 1000 2000
 #= set to 1: doctor prints JSON
@@ -94,7 +104,12 @@ clean: build ## remove what any run left, alive or killed; ENGINE=1 stops the en
 
 .PHONY: run
 run: build ## run SCENARIO on LONGHORN and judge it: exit code 0 as expected, 1 violation, 2 inconclusive, 3 infrastructure
-	@exec $(bin) run $(request) --scenario '$(SCENARIO)' --results '$(RESULTS)' $(if $(BACKUPS),--backups '$(BACKUPS)') $(if $(UNSYNCED),--unsynced-writes '$(UNSYNCED)') $(RUN_ARGS)
+	@exec $(bin) run $(request) --scenario '$(SCENARIO)' --results '$(RESULTS)' $(if $(BACKUPS),--backups '$(BACKUPS)') $(if $(UNSYNCED),--unsynced-writes '$(UNSYNCED)') $(if $(SEED),--seed '$(SEED)') $(RUN_ARGS)
+
+.PHONY: qualify
+qualify: build ## run BASELINE and CANDIDATE N times in turn and compare them: exit code 0 better or same, 1 worse, 2 cannot tell, 3 infrastructure (slow)
+	@exec $(bin) qualify --baseline '$(BASELINE)' --candidate '$(CANDIDATE)' --candidate-src '$(CANDIDATE_SRC)' --n '$(N)' --images '$(IMAGES)' \
+		--scenario '$(SCENARIO)' --results '$(RESULTS)' $(if $(BACKUPS),--backups '$(BACKUPS)') $(if $(UNSYNCED),--unsynced-writes '$(UNSYNCED)') $(if $(SEED),--seed '$(SEED)')
 
 .PHONY: ladder
 ladder: build ## run the rungs of the size ladder and fit what a waiting backup costs (slow)

@@ -127,7 +127,12 @@ func Check(s scenario.Scenario, run history.Run) Judgement {
 	if e, ok := run.LastEvent(history.Infrastructure); ok {
 		j.Verdict, j.Reason = Infrastructure, "infrastructure: "+e.Fields[history.FieldError]
 	}
-	return compare(j, s.Expectation(run.Header.Longhorn))
+	j = compare(j, s.Expectation(run.Header.Longhorn))
+	if run.Truncated && j.Outcome.ExitCode() == ExitAsExpected {
+		// Whatever would have been unexpected may lie behind the tear.
+		j.Outcome, j.Reason = Undecided, fmt.Sprintf("%s: the history is torn, for the run was killed while it wrote; until then: %s", run.TornAt, j.Reason)
+	}
+	return j
 }
 
 func checkOne(s scenario.Scenario, b scenario.Bound, run history.Run) Result {

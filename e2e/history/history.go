@@ -14,6 +14,8 @@ type Run struct {
 	Gaps    []Gap
 	// Truncated says that the last line is torn: the run was killed.
 	Truncated bool
+	// TornAt names the torn line, file:line, where Load has met one.
+	TornAt string
 }
 
 // Version of the file format.

@@ -135,7 +135,9 @@ func Load(path string) (Run, error) {
 			run.Gaps = append(run.Gaps, rec.Gap)
 		}
 	}
-	run.Truncated = r.Truncated()
+	if run.Truncated = r.Truncated(); run.Truncated {
+		run.TornAt = fmt.Sprintf("%s:%d", path, r.line)
+	}
 	sortByTime(run.Phases, func(p Phase) time.Time { return p.Start })
 	sortByTime(run.Samples, func(s Sample) time.Time { return s.Time })
 	sortByTime(run.Events, func(e Event) time.Time { return e.Time })

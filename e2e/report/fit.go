@@ -278,6 +278,17 @@ func readRung(dir string) (r Rung, notes []string, err error) {
 	return r, notes, err
 }
 
+// GrowthPerMinute is what all managers together grow by in the steady phase, by
+// series (goroutines, connections, live heap, RSS), as the rungs of a ladder have
+// it; one that is not known is missing.
+func GrowthPerMinute(run history.Run) map[string]float64 {
+	r := Rung{Growth: map[string]float64{}, Reached: map[string]float64{}}
+	for _, q := range quantities {
+		r.measure(run, q)
+	}
+	return r.Growth
+}
+
 // measure sums one quantity over the managers. One that restarted counts once: its
 // slope is the mean of its lives' own slopes, weighted by how long each was seen.
 func (r Rung) measure(run history.Run, q quantity) (notes []string) {

@@ -36,11 +36,11 @@ func (v Verdict) page(dir string) page.Data {
 	d.Run.Header = v.Run
 	read := v.read
 	if read == nil {
-		again, err := readRun(dir)
+		s, run, err := Load(dir)
 		if err != nil {
 			d.Notes = append(d.Notes, "what was recorded cannot be read: "+err.Error())
 		}
-		read = &again
+		read = &recorded{s, run}
 	}
 	d.Scenario = read.scenario
 	if read.run.Header.Version != 0 {

@@ -62,30 +62,61 @@ func (v Verdict) Damaged() error { return v.damaged }
 // Judge judges a run's directory by its own scenario. It touches no cluster and
 // may be called again, years later.
 func Judge(dir string) (Verdict, error) {
-	read, err := readRun(dir)
+	s, run, err := Load(dir)
 	if err != nil {
 		return Verdict{}, err
 	}
-	s, run := read.scenario, read.run
-	v := Verdict{Version: Version, Run: run.Header, Judgement: bound.Check(s, run), read: &read}
+	return JudgeLoaded(dir, s, run), nil
+}
+
+// JudgeBy judges a run's directory by the bounds and the expectations of another
+// version of its scenario, such as today's. What was done stays as it was saved.
+func JudgeBy(dir string, today scenario.Scenario) (Verdict, error) {
+	s, run, err := Load(dir)
+	if err != nil {
+		return Verdict{}, err
+	}
+	if s, err = Rebound(dir, s, today); err != nil {
+		return Verdict{}, err
+	}
+	return JudgeLoaded(dir, s, run), nil
+}
+
+// Rebound is the scenario of a run's directory with today's bounds.
+func Rebound(dir string, saved, today scenario.Scenario) (scenario.Scenario, error) {
+	if saved.Name != today.Name && saved.Name != today.Sized(saved.Backlog.Count).Name {
+		return saved, fmt.Errorf("%s is a run of scenario %s, not of %s: judge it by a file of its own scenario", dir, saved.Name, today.Name)
+	}
+	s := saved.JudgedBy(today)
+	if err := s.Validate(Known()); err != nil {
+		return saved, fmt.Errorf("the bounds of scenario %s do not fit the run in %s: %w", today.Name, dir, err)
+	}
+	return s, nil
+}
+
+// JudgeLoaded judges what Load read.
+func JudgeLoaded(dir string, s scenario.Scenario, run history.Run) Verdict {
+	v := Verdict{Version: Version, Run: run.Header, Judgement: bound.Check(s, run), read: &recorded{s, run}}
 	v.ExitCode = v.Judgement.Outcome.ExitCode()
 	v.Outages = outages(run)
 	v.Recovery = recovery(s, run)
 	v.Observed = observed(run)
 	v.Growth, v.Notes, v.damaged = attribute(dir, run)
-	return v, nil
+	return v
 }
 
-func readRun(dir string) (recorded, error) {
+// Load reads what a run's directory holds of what was to be done and of what was
+// seen.
+func Load(dir string) (scenario.Scenario, history.Run, error) {
 	s, err := ReadScenario(filepath.Join(dir, ScenarioFile))
 	if errors.Is(err, os.ErrNotExist) {
-		return recorded{}, fmt.Errorf("%s is no run's directory: %w", dir, err)
+		return s, history.Run{}, fmt.Errorf("%s is no run's directory: %w", dir, err)
 	}
 	if err != nil {
-		return recorded{}, err
+		return s, history.Run{}, err
 	}
 	run, err := load(dir)
-	return recorded{s, run}, err
+	return s, run, err
 }
 
 // Broken is the verdict on a run that could not be carried out, with what was
@@ -113,11 +144,19 @@ func Known() scenario.Known {
 	return scenario.KnownOf(history.Series, history.PhaseNames, history.ManagerSubject, history.InstanceManagerSubject)
 }
 
-// load takes the history as it is written, or compressed as it is kept.
-func load(dir string) (history.Run, error) {
+func load(dir string) (history.Run, error) { return history.Load(HistoryPath(dir)) }
+
+// HistoryPath of a run's directory: as it is written, or compressed as it is kept.
+func HistoryPath(dir string) string {
 	path := filepath.Join(dir, HistoryFile)
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-		path += ".gz"
+		if _, err := os.Stat(path + ".gz"); err == nil {
+			return path + ".gz"
+		}
 	}
-	return history.Load(path)
+	return path
 }
+
+// Amount writes a value for a reader: a count in three digits or whole, bytes in a
+// unit that fits.
+func Amount(v float64, unit string) string { return amount(v, history.Unit(unit)) }

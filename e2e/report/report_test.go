@@ -10,6 +10,7 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/api/resource"
 
 	"blackout/e2e/bound"
 	"blackout/e2e/history"
@@ -86,6 +87,30 @@ func TestMissingProfileIsSaid(t *testing.T) {
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(v.Notes).To(HaveLen(2), "the file that is gone, and what cannot be told without it")
 	g.Expect(v.Judgement.Outcome).To(Equal(bound.Reproduced), "bounds need no profile")
+}
+
+// Today's bounds decide, what was done stays.
+func TestJudgedByTodaysBounds(t *testing.T) {
+	g := NewWithT(t)
+	today, err := ReadScenario(filepath.Join(saved, ScenarioFile))
+	g.Expect(err).NotTo(HaveOccurred())
+	today.Bounds = slices.Clone(today.Bounds)
+	for i, b := range today.Bounds {
+		if b.Name == "connections-trend" {
+			today.Bounds[i].Max = resource.MustParse("100k")
+		}
+	}
+	v, err := JudgeBy(saved, today)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(v.Judgement.Outcome).To(Equal(bound.NotReproduced))
+
+	_, err = JudgeBy(saved, today.Sized(7))
+	g.Expect(err).To(MatchError(ContainSubstring("is a run of scenario issue-9978, not of issue-9978-7")))
+	for i := range today.Bounds {
+		today.Bounds[i].Within.Duration *= 9
+	}
+	_, err = JudgeBy(saved, today)
+	g.Expect(err).To(MatchError(ContainSubstring("do not fit the run")))
 }
 
 // One whose pprof never answered at the end of a phase is not passed over.

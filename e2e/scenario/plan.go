@@ -56,3 +56,16 @@ func (s Scenario) Sized(count int) Scenario {
 	s.Backlog.Count = count
 	return s
 }
+
+// Seeded is the scenario with another seed: the runs of a pair share one.
+func (s Scenario) Seeded(seed int64) Scenario {
+	s.Seed = seed
+	return s
+}
+
+// JudgedBy is the scenario with the bounds and the expectations of another one.
+// Validate says whether they fit its phases.
+func (s Scenario) JudgedBy(other Scenario) Scenario {
+	s.Bounds, s.Expect, s.Longhorn.Versions = other.Bounds, other.Expect, other.Longhorn.Versions
+	return s
+}

@@ -1,5 +1,6 @@
 // Blackout is the command line: looking at the machine, building images, making a
-// cluster, running a scenario, judging, drawing and fitting what was saved, cleaning up.
+// cluster, running a scenario, judging, drawing, comparing, fitting and exporting what
+// was saved, cleaning up.
 package main
 
 import (
@@ -7,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime/debug"
 
@@ -21,24 +23,32 @@ import (
 	"blackout/e2e/workspace"
 )
 
-func main() { os.Exit(execute()) }
+func main() {
+	ctx, stop := untilSignalled(context.Background())
+	code := execute(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
 
-func execute() (code int) {
+// execute carries out one command line and returns its exit code.
+func execute(ctx context.Context, args []string, out, errOut io.Writer) (code int) {
 	defer func() {
 		if r := recover(); r != nil { // Go's own exit code, 2, is a verdict here
-			fmt.Fprintf(os.Stderr, "blackout: panic: %v\n%s", r, debug.Stack())
+			fmt.Fprintf(errOut, "blackout: panic: %v\n%s", r, debug.Stack())
 			code = bound.ExitInfrastructure
 		}
 	}()
-	ctx, stop := untilSignalled(context.Background())
-	defer stop()
 	root := &cobra.Command{
 		Use:           "blackout",
 		Short:         "power-failure recovery chaos harness for Longhorn",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(engineCommand(), imagesCommand(), clusterCommand(), cleanCommand(), doctorCommand(), runCommand(), judgeCommand(), reportCommand(), fitCommand(), repowerCommand())
+	root.AddCommand(engineCommand(), imagesCommand(), clusterCommand(), cleanCommand(), doctorCommand(), runCommand(), judgeCommand(), reportCommand(), fitCommand(), repowerCommand(),
+		compareCommand(), qualifyCommand(), exportCommand())
+	root.SetArgs(args)
+	root.SetOut(out)
+	root.SetErr(errOut)
 	// client-go logs what it returns as well; what it returns is reported.
 	klog.SetLogger(logr.Discard())
 	err := root.ExecuteContext(ctx)
@@ -49,7 +59,7 @@ func execute() (code int) {
 	if errors.As(err, &judged) { // and printed
 		return int(judged)
 	}
-	fmt.Fprintln(os.Stderr, "blackout:", err)
+	fmt.Fprintln(errOut, "blackout:", err)
 	return bound.ExitInfrastructure // not 1: that is a verdict on Longhorn
 }
 

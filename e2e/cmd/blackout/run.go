@@ -17,11 +17,42 @@ type outcome int
 
 func (o outcome) Error() string { return fmt.Sprintf("exit code %d", int(o)) }
 
+// chosenScenario is a scenario's file and what the command line changes in it.
+type chosenScenario struct {
+	file     string
+	backups  int
+	unsynced string
+	seed     int64
+}
+
+func (c *chosenScenario) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&c.file, "scenario", filepath.Join("scenarios", "issue-9978.yaml"), "what to do")
+	flags.IntVar(&c.backups, "backups", 0, "number of backups, instead of the scenario's own")
+	flags.StringVar(&c.unsynced, "unsynced-writes", "", "drop or keep, instead of the scenario's own: keep needs no loop devices")
+	flags.Int64Var(&c.seed, "seed", 0, "seed of every random choice, instead of the scenario's own")
+}
+
+func (c *chosenScenario) read(cmd *cobra.Command) (scenario.Scenario, error) {
+	s, err := report.ReadScenario(c.file)
+	if err != nil {
+		return s, err
+	}
+	if cmd.Flags().Changed("backups") {
+		s = s.Sized(c.backups)
+	}
+	if cmd.Flags().Changed("seed") {
+		s = s.Seeded(c.seed)
+	}
+	if c.unsynced != "" {
+		s = s.WithUnsynced(scenario.UnsyncedWrites(c.unsynced))
+	}
+	return s, s.Validate(report.Known()) // with the flags' values
+}
+
 func runCommand() *cobra.Command {
 	var x run.Experiment
-	var file string
-	var count int
-	var unsynced string
+	var chosen chosenScenario
 	var foreign foreignFlags
 	var dryRun bool
 	cmd := &cobra.Command{
@@ -29,17 +60,8 @@ func runCommand() *cobra.Command {
 		Short: "run one scenario on one version of Longhorn and judge it",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := report.ReadScenario(file)
+			s, err := chosen.read(cmd)
 			if err != nil {
-				return err
-			}
-			if cmd.Flags().Changed("backups") {
-				s = s.Sized(count)
-			}
-			if unsynced != "" {
-				s = s.WithUnsynced(scenario.UnsyncedWrites(unsynced))
-			}
-			if err := s.Validate(report.Known()); err != nil { // with the flags' values
 				return err
 			}
 			if dryRun {
@@ -68,11 +90,9 @@ func runCommand() *cobra.Command {
 		},
 	}
 	requestFlags(cmd, &x.Request)
-	cmd.Flags().StringVar(&file, "scenario", filepath.Join("scenarios", "issue-9978.yaml"), "what to do")
-	cmd.Flags().IntVar(&count, "backups", 0, "number of backups, instead of the scenario's own")
+	chosen.add(cmd)
 	foreign.add(cmd)
 	cmd.Flags().StringVar(&foreign.store, "object-store-image", "", "image of an S3 server that the nodes of the existing cluster have, if it has no backup target")
-	cmd.Flags().StringVar(&unsynced, "unsynced-writes", "", "drop or keep, instead of the scenario's own: keep needs no loop devices")
 	cmd.Flags().StringVar(&x.Results, "results", "results", "directory for the run's own directory")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say what the run would do")
 	cmd.Flags().BoolVar(&x.Keep, "keep", false, "leave the cluster standing")
@@ -81,12 +101,13 @@ func runCommand() *cobra.Command {
 
 func judgeCommand() *cobra.Command {
 	var write bool
+	var today string
 	cmd := &cobra.Command{
 		Use:   "judge DIRECTORY",
 		Short: "judge a saved run again, without any cluster",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			v, err := report.Judge(args[0])
+			v, err := judge(args[0], today)
 			if err != nil {
 				return err
 			}
@@ -103,7 +124,21 @@ func judgeCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&write, "write", false, "write verdict.json, junit.xml, summary.md and report.html anew")
+	cmd.Flags().StringVar(&today, "scenario", "", "judge by the bounds and the expectations of this file instead of the saved ones")
+	// What lies in a run's directory is by the scenario that lies there.
+	cmd.MarkFlagsMutuallyExclusive("write", "scenario")
 	return cmd
+}
+
+func judge(dir, today string) (report.Verdict, error) {
+	if today == "" {
+		return report.Judge(dir)
+	}
+	s, err := report.ReadScenario(today)
+	if err != nil {
+		return report.Verdict{}, err
+	}
+	return report.JudgeBy(dir, s)
 }
 
 func finish(cmd *cobra.Command, v report.Verdict) error {
