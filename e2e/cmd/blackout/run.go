@@ -23,13 +23,19 @@ func runCommand() *cobra.Command {
 	var count int
 	var unsynced string
 	var foreign foreignFlags
-	var dryRun bool
+	var dryRun, quick bool
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "run one scenario on one version of Longhorn and judge it",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := report.ReadScenario(file)
+			path := scenarioFile(file)
+			if quick {
+				var said string
+				path, said = quickForm(path)
+				fmt.Fprintln(cmd.ErrOrStderr(), said)
+			}
+			s, err := report.ReadScenario(path)
 			if err != nil {
 				return err
 			}
@@ -56,19 +62,22 @@ func runCommand() *cobra.Command {
 			if x.Foreign, err = foreign.cluster(); err != nil {
 				return err
 			}
-			v, dir, err := x.Run(cmd.Context())
-			fmt.Fprintf(cmd.ErrOrStderr(), "results: %s\n", dir)
-			if err != nil {
-				if len(v.Judgement.Results) > 0 { // what was collected before it
+			x.Tell = func(v report.Verdict, dir string) {
+				fmt.Fprintf(cmd.ErrOrStderr(), "results: %s\n", dir)
+				if len(v.Judgement.Results) > 0 { // also what was collected before a failure
 					_ = v.WriteText(cmd.OutOrStdout())
 				}
+			}
+			v, _, err := x.Run(cmd.Context())
+			if err != nil {
 				return err
 			}
-			return finish(cmd, v)
+			return exit(v)
 		},
 	}
 	requestFlags(cmd, &x.Request)
-	cmd.Flags().StringVar(&file, "scenario", filepath.Join("scenarios", "issue-9978.yaml"), "what to do")
+	cmd.Flags().StringVar(&file, "scenario", filepath.Join("scenarios", "issue-9978.yaml"), "what to do: a file, or the name of one in scenarios/")
+	cmd.Flags().BoolVar(&quick, "quick", false, "run the scenario's short form, NAME-quick.yaml beside it, if there is one")
 	cmd.Flags().IntVar(&count, "backups", 0, "number of backups, instead of the scenario's own")
 	foreign.add(cmd)
 	cmd.Flags().StringVar(&foreign.store, "object-store-image", "", "image of an S3 server that the nodes of the existing cluster have, if it has no backup target")
@@ -76,6 +85,7 @@ func runCommand() *cobra.Command {
 	cmd.Flags().StringVar(&x.Results, "results", "results", "directory for the run's own directory")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say what the run would do")
 	cmd.Flags().BoolVar(&x.Keep, "keep", false, "leave the cluster standing")
+	cmd.Flags().StringVar(&x.Reuse, "reuse", "", "run in the cluster of this name that an earlier run with this flag left, with only the manager replaced; made if there is none, and left standing")
 	return cmd
 }
 
@@ -106,6 +116,11 @@ func finish(cmd *cobra.Command, v report.Verdict) error {
 	if err := v.WriteText(cmd.OutOrStdout()); err != nil {
 		return err
 	}
+	return exit(v)
+}
+
+// exit is nil for a run that went as expected.
+func exit(v report.Verdict) error {
 	if v.ExitCode != 0 {
 		return outcome(v.ExitCode)
 	}
