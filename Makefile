@@ -21,7 +21,7 @@ CONTROL_PLANES ?= 1
 WORKERS ?= 2
 #= Longhorn volumes in that cluster
 VOLUMES ?= 4
-#= what "make run" does
+#= what "make run" and "make repro" do: a file, or a name in scenarios/
 SCENARIO ?= scenarios/issue-9978.yaml
 #= number of backups, instead of the scenario's own
 BACKUPS ?=
@@ -57,8 +57,14 @@ E2E_ARGS ?=
 E2E_SUITE_TIMEOUT ?= 78m
 #= time after which go test kills the suite
 E2E_TIMEOUT ?= 85m
-#= directory that test-e2e writes results to
+#= directory that runs and test-e2e write results to
 RESULTS ?= results
+#= set to 1: repro leaves its cluster, and uses the one that it left; only the manager is replaced
+KEEP ?=
+#= repro runs the short form of SCENARIO if there is one; empty: the whole
+QUICK ?= 1
+#= record that "make track" appends to
+TRACK ?= $(RESULTS)/track.jsonl
 
 # The suite and the program read these from the environment.
 export LONGHORN_MANAGER_SRC
@@ -110,6 +116,17 @@ run: build ## run SCENARIO on LONGHORN and judge it: exit code 0 as expected, 1 
 qualify: build ## run BASELINE and CANDIDATE N times in turn and compare them: exit code 0 better or same, 1 worse, 2 cannot tell, 3 infrastructure (slow)
 	@exec $(bin) qualify --baseline '$(BASELINE)' --candidate '$(CANDIDATE)' --candidate-src '$(CANDIDATE_SRC)' --n '$(N)' --images '$(IMAGES)' \
 		--scenario '$(SCENARIO)' --results '$(RESULTS)' $(if $(BACKUPS),--backups '$(BACKUPS)') $(if $(UNSYNCED),--unsynced-writes '$(UNSYNCED)') $(if $(SEED),--seed '$(SEED)')
+
+.PHONY: repro
+repro: build ## run SCENARIO with the manager of LONGHORN_MANAGER_SRC, in its short form; KEEP=1: again in minutes
+	@exec $(bin) run $(request) --scenario '$(SCENARIO)' --results '$(RESULTS)' $(if $(QUICK),--quick) $(if $(KEEP),--reuse repro) $(if $(UNSYNCED),--unsynced-writes '$(UNSYNCED)') $(RUN_ARGS)
+
+.PHONY: track
+track: build ## append the verdicts in RESULTS to the record TRACK, and compare them with the nights before
+	@runs=$$(find '$(RESULTS)' -mindepth 2 -maxdepth 2 -name verdict.json -printf '%h\n' | sort); \
+	if [[ -z $$runs ]]; then echo "no verdict.json in the directories of $(RESULTS): nothing to record" >&2; exit 3; fi; \
+	mapfile -t runs <<<"$$runs"; \
+	exec $(bin) track --record '$(TRACK)' "$${runs[@]}"
 
 .PHONY: ladder
 ladder: build ## run the rungs of the size ladder and fit what a waiting backup costs (slow)

@@ -154,17 +154,7 @@ func (b *Builder) record(step string, elapsed time.Duration, cached bool) {
 // Ensure returns the images of the request, from the cache or made now. Only one
 // process builds at a time; what a killed one left half-made is removed first.
 func (b *Builder) Ensure(ctx context.Context, request Request) (Set, error) {
-	if err := ValidateVersion(request.Longhorn); err != nil {
-		return Set{}, err
-	}
-	if runtime.GOARCH != "amd64" {
-		return Set{}, fmt.Errorf("images are made for amd64 only and this machine is %s", runtime.GOARCH)
-	}
-	source, err := b.source(ctx, request)
-	if err != nil {
-		return Set{}, err
-	}
-	release, err := b.lock(ctx)
+	source, release, err := b.begin(ctx, request)
 	if err != nil {
 		return Set{}, err
 	}
@@ -202,6 +192,33 @@ func (b *Builder) Ensure(ctx context.Context, request Request) (Set, error) {
 	}
 	b.ensured = source
 	return set, nil
+}
+
+// EnsureManager returns the manager's image of the request alone, and its CRDs:
+// what an edited checkout changes in a cluster that stands.
+func (b *Builder) EnsureManager(ctx context.Context, request Request) (Archive, []byte, error) {
+	source, release, err := b.begin(ctx, request)
+	if err != nil {
+		return Archive{}, nil, err
+	}
+	defer release()
+	return source.Manager(ctx, request.Longhorn)
+}
+
+// begin finds the source of a request and takes the lock of those who build.
+func (b *Builder) begin(ctx context.Context, request Request) (Source, func(), error) {
+	if err := ValidateVersion(request.Longhorn); err != nil {
+		return nil, nil, err
+	}
+	if runtime.GOARCH != "amd64" {
+		return nil, nil, fmt.Errorf("images are made for amd64 only and this machine is %s", runtime.GOARCH)
+	}
+	source, err := b.source(ctx, request)
+	if err != nil {
+		return nil, nil, err
+	}
+	release, err := b.lock(ctx)
+	return source, release, err
 }
 
 // lock waits for a build elsewhere, then clears what a killed build left: the

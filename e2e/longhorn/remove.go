@@ -34,6 +34,24 @@ func (s *System) Remove(ctx context.Context, backups []string, volumes string, s
 	return s.removeStore(ctx)
 }
 
+// RemoveBacklog takes away the backups and snapshots of earlier runs in a cluster
+// that is used again, known by the beginnings of their names and the harness's
+// label. It returns when the backups are gone. For the snapshots it only asks: the
+// newest of a volume stays until there is a newer one.
+func (s *System) RemoveBacklog(ctx context.Context, backups []string, snapshots string) error {
+	if err := s.removeBackups(ctx, backups); err != nil {
+		return err
+	}
+	return s.until(ctx, s.timeouts.APICall, "the deletion of earlier runs' snapshots to be asked for", func(ctx context.Context) (string, error) {
+		var all SnapshotList
+		if err := s.list(ctx, "snapshots", &all); err != nil {
+			return "", err
+		}
+		_, err := deleteOurs(ctx, s, all.Items, []string{snapshots})
+		return "", err
+	})
+}
+
 func (s *System) removeBackups(ctx context.Context, prefixes []string) error {
 	return s.until(ctx, s.timeouts.VolumesHealthy, "the run's backups to be gone", func(ctx context.Context) (string, error) {
 		var all BackupList

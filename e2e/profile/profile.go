@@ -66,10 +66,13 @@ type Path struct {
 	// Functions from the outermost to the innermost; those of Own only when
 	// there are any.
 	Functions []string `json:"functions"`
-	Own       bool     `json:"own"`
-	Before    int64    `json:"before"` // of the stacks that grew
-	After     int64    `json:"after"`
-	Growth    int64    `json:"growth"`
+	// At is the file and line where the innermost of Functions was, as compiled in:
+	// that of the heaviest stack; empty if the profile does not say.
+	At     string `json:"at,omitempty"`
+	Own    bool   `json:"own"`
+	Before int64  `json:"before"` // of the stacks that grew
+	After  int64  `json:"after"`
+	Growth int64  `json:"growth"`
 	// Share of what all growing stacks grew by, so that what shrank elsewhere
 	// hides nothing; the shares of all paths add up to 1 at most.
 	Share float64 `json:"share"`
@@ -130,6 +133,11 @@ func Diff(kind Kind, before, after Capture, options Options) (Growth, error) {
 	}
 	f := search(stacks, g.Gross, options)
 	g.Paths, g.Callers = f.paths, f.callers
+	for _, paths := range [][]Path{g.Paths, g.Callers} {
+		for i := range paths {
+			paths[i].At = locate(sampleType, after.Profile, paths[i].Functions, options.Own)
+		}
+	}
 	g.libraries = options.Libraries
 	g.Tree = tree(stacks, g.Gross)
 	return g, nil

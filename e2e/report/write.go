@@ -144,6 +144,9 @@ func (v Verdict) WriteText(w io.Writer) error {
 		}
 		fmt.Fprintf(&b, "  recovery     %s\n", strings.Join(steps, ", "))
 	}
+	for i, step := range v.NextSteps() {
+		fmt.Fprintf(&b, "  look at %d    %s\n", i+1, step)
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }

@@ -16,8 +16,8 @@ import (
 	"blackout/e2e/scenario"
 )
 
-// The beginnings of the names of a run's backups, before its id.
-const backlogPrefix, wholePrefix = "backlog-", "whole-"
+// The beginnings of the names of a run's backups and snapshots, before its id.
+const backlogPrefix, wholePrefix, keptPrefix = "backlog-", "whole-", "kept-"
 
 // Foreign is a cluster that somebody else made, and what a run may do to it.
 type Foreign struct {

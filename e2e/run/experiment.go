@@ -34,6 +34,12 @@ type Experiment struct {
 	Foreign *Foreign
 	// Keep leaves the cluster standing.
 	Keep bool
+	// Reuse names a cluster to run in that an earlier run with this name left; it is
+	// made if there is none, and left standing. Empty: one of the run's own.
+	Reuse string
+	// Tell is told the verdict and the run's directory as soon as both are on disk,
+	// before anything is cleaned up; may be nil.
+	Tell func(v report.Verdict, dir string)
 	// Announce is told each step as it begins; may be nil.
 	Announce func(step string)
 }
@@ -76,12 +82,15 @@ func (x Experiment) Run(ctx context.Context) (v report.Verdict, dir string, err 
 	id := NewRunID()
 	t := &trial{Experiment: x, id: id, given: longhorn.Restores{}, dir: filepath.Join(x.Results, fmt.Sprintf("%s-%s-%s", x.Scenario.Name, x.Request.Longhorn, id))}
 	t.Timeouts = x.Scenario.Timeouts()
+	if err := t.reusable(); err != nil {
+		return v, t.dir, err
+	}
 	if err := t.prepareDirectory(); err != nil {
 		return v, t.dir, err
 	}
-	release, err := t.Workspace.Lock(runLock+id+"-phases", false)
+	release, err := t.Workspace.Lock(runLock+t.labID()+"-phases", false)
 	if err != nil {
-		return v, t.dir, err
+		return v, t.dir, fmt.Errorf("run in cluster %q: %w", t.labID(), err)
 	}
 	defer release()
 	defer func() { err = errors.Join(err, t.cleanUp(ctx, err != nil || v.ExitCode != 0)) }()
@@ -89,6 +98,9 @@ func (x Experiment) Run(ctx context.Context) (v report.Verdict, dir string, err 
 		err = t.record(ctx)
 	}
 	v, writeErr := t.judge(err)
+	if t.Tell != nil {
+		t.Tell(v, t.dir)
+	}
 	return v, t.dir, errors.Join(err, writeErr)
 }
 
@@ -154,7 +166,7 @@ func (t *trial) bringUp(ctx context.Context) (err error) {
 func (t *trial) make(ctx context.Context) (err error) {
 	s := t.Scenario
 	spec := LabSpec{
-		Run: t.id, Request: t.Request, ControlPlanes: s.Cluster.ControlPlanes, Workers: s.Cluster.Workers,
+		Run: t.labID(), Request: t.Request, ControlPlanes: s.Cluster.ControlPlanes, Workers: s.Cluster.Workers,
 		Volumes: s.Volumes.Count, Replicas: s.Volumes.Replicas, VolumeSize: s.Volumes.Size.String(),
 	}
 	if s.Volumes.Content.Fill > 0 {
@@ -166,14 +178,20 @@ func (t *trial) make(ctx context.Context) (err error) {
 	if memory := s.Longhorn.ManagerMemory; !memory.IsZero() {
 		spec.ManagerMemory = memory.String()
 	}
-	if t.lab, err = t.Up(ctx, spec); err != nil {
+	if t.Reuse != "" {
+		t.lab, err = t.again(ctx, spec)
+	}
+	if t.lab == nil && err == nil {
+		t.lab, err = t.Up(ctx, spec)
+	}
+	if err != nil {
 		return err
 	}
 	return able(s, t.lab.Cluster)
 }
 
 func (t *trial) keepRecord() error {
-	raw, err := os.ReadFile(filepath.Join(t.Workspace.Run(t.id), recordFile))
+	raw, err := os.ReadFile(filepath.Join(t.Workspace.Run(t.labID()), recordFile))
 	if err != nil {
 		return fmt.Errorf("keep the record of what runs: %w", err)
 	}
@@ -273,7 +291,7 @@ func (t *trial) phases(ctx context.Context) error {
 	err := t.step("snapshots for the backups that are not lost", func(func(string, ...any)) (err error) {
 		kept, doomed := s.SnapshotsPerVolume()
 		spec.Snapshots, err = backlog.Prepare(ctx, backlog.Preparation{
-			Prefix: "kept-" + t.id, Volumes: t.lab.VolumeIDs, Kept: kept, Doomed: doomed, Concurrency: s.Backlog.Concurrency,
+			Prefix: keptPrefix + t.id, Volumes: t.lab.VolumeIDs, Kept: kept, Doomed: doomed, Concurrency: s.Backlog.Concurrency,
 		}, t.lab.Longhorn)
 		return err
 	})
@@ -351,17 +369,17 @@ func (t *trial) phase(ctx context.Context, name history.PhaseName, longest time.
 // cleanUp removes the cluster, whatever happened, unless it is to be kept. Logs
 // are saved first when something failed.
 func (t *trial) cleanUp(ctx context.Context, failed bool) error {
-	if t.Keep {
-		t.Progress.Logf("the cluster is kept: remove it with make clean")
-		return nil
-	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.Timeouts.CleanUp)
 	defer cancel()
+	if t.Keep || t.Reuse != "" {
+		t.keep(ctx, failed)
+		return nil
+	}
 	if t.Foreign != nil {
 		return t.leave(ctx)
 	}
 	if failed {
-		if err := t.ExportLogs(ctx, t.id, filepath.Join(t.dir, "logs")); err != nil {
+		if err := t.ExportLogs(ctx, t.labID(), filepath.Join(t.dir, "logs")); err != nil {
 			t.Progress.Logf("%v", err)
 		}
 	}
@@ -369,7 +387,7 @@ func (t *trial) cleanUp(ctx context.Context, failed bool) error {
 	if err != nil {
 		return fmt.Errorf("clean up run %s: %w", t.id, err)
 	}
-	return t.Down(ctx, e, t.id)
+	return t.Down(ctx, e, t.labID())
 }
 
 // together runs all and ends the others when one fails.

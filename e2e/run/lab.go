@@ -75,7 +75,15 @@ type record struct {
 	Spec    LabSpec         `json:"spec"`
 	Node    string          `json:"nodeImage"`
 	Origins []images.Origin `json:"origins"`
-	Ready   bool            `json:"ready"`
+	// Images by component, as the nodes know them.
+	Images map[images.Component]string `json:"images,omitempty"`
+	Ready  bool                        `json:"ready"`
+}
+
+func recordOf(lab *Lab, ready bool) record {
+	return record{Spec: lab.Spec, Node: lab.Set.Node, Origins: lab.Set.Origins, Ready: ready, Images: map[images.Component]string{
+		images.Manager: lab.Set.Manager, images.InstanceManager: lab.Set.InstanceManager, images.Engine: lab.Set.Engine, images.ObjectStore: lab.Set.ObjectStore,
+	}}
 }
 
 const (
@@ -303,7 +311,7 @@ func (h Harness) readRecord(run string) (*record, error) {
 }
 
 func (h Harness) writeRecord(lab *Lab, ready bool) error {
-	raw, err := json.MarshalIndent(record{Spec: lab.Spec, Node: lab.Set.Node, Origins: lab.Set.Origins, Ready: ready}, "", "  ")
+	raw, err := json.MarshalIndent(recordOf(lab, ready), "", "  ")
 	if err != nil {
 		return fmt.Errorf("write the run's record: %w", err)
 	}

@@ -27,7 +27,8 @@ func TestRecord(t *testing.T) {
 	for _, ready := range []bool{false, true} {
 		lab := specified()
 		g.Expect(h.writeRecord(lab, ready)).To(Succeed())
-		g.Expect(h.readRecord("lab")).To(Equal(&record{Spec: lab.Spec, Node: lab.Set.Node, Origins: lab.Set.Origins, Ready: ready}))
+		want := recordOf(lab, ready)
+		g.Expect(h.readRecord("lab")).To(Equal(&want))
 	}
 }
 

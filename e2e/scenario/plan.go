@@ -31,7 +31,11 @@ func (s Scenario) SteadyFor(sinceRestore time.Duration) time.Duration {
 func (b Backlog) LostCount() int { return int(math.Round(float64(b.Count) * b.LostShare)) }
 
 // SnapshotsPerVolume are those that stay and those that exist in order to be lost.
+// Where every backup names one that never existed there are none.
 func (s Scenario) SnapshotsPerVolume() (kept, doomed int) {
+	if s.Backlog.Lost == NeverExisted && s.Backlog.LostCount() == s.Backlog.Count {
+		return 0, 0
+	}
 	if s.Backlog.Lost == DeletedDuringOutage && s.Backlog.LostCount() > 0 {
 		doomed = s.Volumes.Snapshots
 	}

@@ -53,6 +53,13 @@ func TestOnlyDeletedSnapshotsAreMadeToBeLost(t *testing.T) {
 			t.Errorf("%s: %d to be lost, want %d", lost, doomed, want)
 		}
 	}
+	for share, want := range map[float64]int{0.9: 3, 1: 0} { // 1: no backup names one
+		s := decoded(t, rollback)
+		s.Backlog.Lost, s.Backlog.LostShare, s.Volumes.Snapshots = NeverExisted, share, 3
+		if kept, _ := s.SnapshotsPerVolume(); kept != want {
+			t.Errorf("share %v: %d kept, want %d", share, kept, want)
+		}
+	}
 }
 
 func TestCutVolumes(t *testing.T) {

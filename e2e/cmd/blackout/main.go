@@ -45,7 +45,7 @@ func execute(ctx context.Context, args []string, out, errOut io.Writer) (code in
 		SilenceErrors: true,
 	}
 	root.AddCommand(engineCommand(), imagesCommand(), clusterCommand(), cleanCommand(), doctorCommand(), runCommand(), judgeCommand(), reportCommand(), fitCommand(), repowerCommand(),
-		compareCommand(), qualifyCommand(), exportCommand())
+		compareCommand(), qualifyCommand(), exportCommand(), trackCommand())
 	root.SetArgs(args)
 	root.SetOut(out)
 	root.SetErr(errOut)

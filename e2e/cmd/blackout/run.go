@@ -27,14 +27,14 @@ type chosenScenario struct {
 
 func (c *chosenScenario) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&c.file, "scenario", filepath.Join("scenarios", "issue-9978.yaml"), "what to do")
+	flags.StringVar(&c.file, "scenario", filepath.Join("scenarios", "issue-9978.yaml"), "what to do: a file, or the name of one in scenarios/")
 	flags.IntVar(&c.backups, "backups", 0, "number of backups, instead of the scenario's own")
 	flags.StringVar(&c.unsynced, "unsynced-writes", "", "drop or keep, instead of the scenario's own: keep needs no loop devices")
 	flags.Int64Var(&c.seed, "seed", 0, "seed of every random choice, instead of the scenario's own")
 }
 
 func (c *chosenScenario) read(cmd *cobra.Command) (scenario.Scenario, error) {
-	s, err := report.ReadScenario(c.file)
+	s, err := report.ReadScenario(scenarioFile(c.file))
 	if err != nil {
 		return s, err
 	}
@@ -54,12 +54,17 @@ func runCommand() *cobra.Command {
 	var x run.Experiment
 	var chosen chosenScenario
 	var foreign foreignFlags
-	var dryRun bool
+	var dryRun, quick bool
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "run one scenario on one version of Longhorn and judge it",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if quick {
+				var said string
+				chosen.file, said = quickForm(scenarioFile(chosen.file))
+				fmt.Fprintln(cmd.ErrOrStderr(), said)
+			}
 			s, err := chosen.read(cmd)
 			if err != nil {
 				return err
@@ -78,24 +83,28 @@ func runCommand() *cobra.Command {
 			if x.Foreign, err = foreign.cluster(); err != nil {
 				return err
 			}
-			v, dir, err := x.Run(cmd.Context())
-			fmt.Fprintf(cmd.ErrOrStderr(), "results: %s\n", dir)
-			if err != nil {
-				if len(v.Judgement.Results) > 0 { // what was collected before it
+			x.Tell = func(v report.Verdict, dir string) {
+				fmt.Fprintf(cmd.ErrOrStderr(), "results: %s\n", dir)
+				if len(v.Judgement.Results) > 0 { // also what was collected before a failure
 					_ = v.WriteText(cmd.OutOrStdout())
 				}
+			}
+			v, _, err := x.Run(cmd.Context())
+			if err != nil {
 				return err
 			}
-			return finish(cmd, v)
+			return exit(v)
 		},
 	}
 	requestFlags(cmd, &x.Request)
 	chosen.add(cmd)
+	cmd.Flags().BoolVar(&quick, "quick", false, "run the scenario's short form, NAME-quick.yaml beside it, if there is one")
 	foreign.add(cmd)
 	cmd.Flags().StringVar(&foreign.store, "object-store-image", "", "image of an S3 server that the nodes of the existing cluster have, if it has no backup target")
 	cmd.Flags().StringVar(&x.Results, "results", "results", "directory for the run's own directory")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say what the run would do")
 	cmd.Flags().BoolVar(&x.Keep, "keep", false, "leave the cluster standing")
+	cmd.Flags().StringVar(&x.Reuse, "reuse", "", "run in the cluster of this name that an earlier run with this flag left, with only the manager replaced; made if there is none, and left standing")
 	return cmd
 }
 
@@ -145,6 +154,11 @@ func finish(cmd *cobra.Command, v report.Verdict) error {
 	if err := v.WriteText(cmd.OutOrStdout()); err != nil {
 		return err
 	}
+	return exit(v)
+}
+
+// exit is nil for a run that went as expected.
+func exit(v report.Verdict) error {
 	if v.ExitCode != 0 {
 		return outcome(v.ExitCode)
 	}
