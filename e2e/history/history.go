@@ -14,6 +14,8 @@ type Run struct {
 	Gaps    []Gap
 	// Truncated says that the last line is torn: the run was killed.
 	Truncated bool
+
+	index *index // of Samples, if they were loaded
 }
 
 // Version of the file format.

@@ -26,7 +26,10 @@ type Reader struct {
 	in        *bufio.Reader
 	closers   []io.Closer
 	line      int
+	read      int64 // bytes
+	size      int64 // of the file, 0 if it is packed
 	truncated bool
+	quick     quick
 }
 
 // Open opens a history, packed if its name ends in .gz.
@@ -36,7 +39,11 @@ func Open(path string) (*Reader, error) {
 		return nil, fmt.Errorf("open history: %w", err)
 	}
 	if !strings.HasSuffix(path, gzipSuffix) {
-		return newReader(path, f, f), nil
+		r := newReader(path, f, f)
+		if info, err := f.Stat(); err == nil { // else: not known, which costs time only
+			r.size = info.Size()
+		}
+		return r, nil
 	}
 	z, err := gzip.NewReader(f)
 	if err != nil {
@@ -63,11 +70,15 @@ func (r *Reader) Next() (Record, error) {
 		return Record{}, io.EOF
 	}
 	r.line++
+	r.read += int64(len(raw))
 	switch {
 	case errors.Is(err, bufio.ErrBufferFull):
 		return Record{}, r.fail(fmt.Errorf("longer than %d bytes", maxLine))
 	case err != nil && !last:
 		return Record{}, r.fail(err)
+	}
+	if s, ok := r.quick.sample(raw); ok { // never the header: that comes first
+		return Record{Kind: SampleRecord, Sample: s}, nil
 	}
 	var rec Record
 	if err := json.Unmarshal(raw, &rec); err != nil {
@@ -79,6 +90,9 @@ func (r *Reader) Next() (Record, error) {
 	}
 	if (rec.Kind == HeaderRecord) != (r.line == 1) {
 		return Record{}, r.fail(errors.New("the header must be the first line and no other"))
+	}
+	if rec.Kind == SampleRecord {
+		r.quick.learn(raw, rec.Sample)
 	}
 	return rec, nil
 }
@@ -128,7 +142,10 @@ func Load(path string) (Run, error) {
 		case PhaseRecord:
 			run.Phases = putPhase(run.Phases, rec.Phase)
 		case SampleRecord:
-			run.Samples = append(run.Samples, rec.Sample)
+			if len(run.Samples) == cap(run.Samples) {
+				run.Samples = slices.Grow(run.Samples, r.expect(len(run.Samples)))
+			}
+			run.Samples = insert(run.Samples, rec.Sample)
 		case EventRecord:
 			run.Events = append(run.Events, rec.Event)
 		case GapRecord:
@@ -140,7 +157,34 @@ func Load(path string) (Run, error) {
 	sortByTime(run.Samples, func(s Sample) time.Time { return s.Time })
 	sortByTime(run.Events, func(e Event) time.Time { return e.Time })
 	sortByTime(run.Gaps, func(g Gap) time.Time { return g.From })
+	run.index = newIndex(run.Samples)
 	return run, nil
+}
+
+// expect says how many more records like the n so far the file may hold: a slice
+// of millions is not grown step by step.
+func (r *Reader) expect(n int) int {
+	const least, spare = 1 << 14, 1.02
+	if n < least || r.read >= r.size {
+		return max(least, n)
+	}
+	return least + int(spare*float64(n)*float64(r.size-r.read)/float64(r.read))
+}
+
+// farthest is how many places a sample is brought forward to its time, when it
+// is read; probes that write at the same time are hardly ever farther apart.
+const farthest = 1000
+
+// insert keeps nearly ordered samples in order of time, and those of one time in
+// the order in which they come.
+func insert(all []Sample, s Sample) []Sample {
+	i := len(all)
+	for i > 0 && all[i-1].Time.After(s.Time) {
+		if i--; len(all)-i > farthest {
+			return append(all, s) // to be sorted with all others
+		}
+	}
+	return slices.Insert(all, i, s)
 }
 
 // putPhase joins the second record of a phase, which has its end, to the first.
@@ -155,5 +199,9 @@ func putPhase(phases []Phase, p Phase) []Phase {
 }
 
 func sortByTime[T any](all []T, at func(T) time.Time) {
-	slices.SortStableFunc(all, func(a, b T) int { return at(a).Compare(at(b)) })
+	order := func(a, b T) int { return at(a).Compare(at(b)) }
+	if slices.IsSortedFunc(all, order) {
+		return
+	}
+	slices.SortStableFunc(all, order)
 }
