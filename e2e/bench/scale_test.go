@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"strconv"
+	"syscall"
 	"testing"
 
 	. "github.com/onsi/gomega"
@@ -37,7 +38,13 @@ func TestBacklogAndCensus(t *testing.T) {
 		if err := l.close(); err != nil {
 			t.Error(err)
 		}
+		for _, pid := range l.server.PIDs() {
+			if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
+				t.Errorf("process %d outlives its test: %v", pid, err)
+			}
+		}
 	})
+	g.Expect(l.server.PIDs()).To(HaveLen(2))
 
 	spec := backlogOf("scale", count)
 	totals, err := backlog.Queue(t.Context(), spec, l.system, nowhere{})

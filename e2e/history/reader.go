@@ -127,30 +127,21 @@ func Load(path string) (Run, error) {
 		return Run{}, err
 	}
 	defer func() { _ = r.Close() }()
+	batches := make(chan batch, batchesAhead)
+	go func() {
+		defer close(batches)
+		for more := true; more; {
+			b := r.batch()
+			more = b.err == nil
+			batches <- b
+		}
+	}()
 	var run Run
-	for {
-		rec, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			break
+	for b := range batches { // to the last one, which has an error
+		if b.err != nil && !errors.Is(b.err, io.EOF) {
+			return Run{}, b.err
 		}
-		if err != nil {
-			return Run{}, err
-		}
-		switch rec.Kind {
-		case HeaderRecord:
-			run.Header = rec.Header
-		case PhaseRecord:
-			run.Phases = putPhase(run.Phases, rec.Phase)
-		case SampleRecord:
-			if len(run.Samples) == cap(run.Samples) {
-				run.Samples = slices.Grow(run.Samples, r.expect(len(run.Samples)))
-			}
-			run.Samples = insert(run.Samples, rec.Sample)
-		case EventRecord:
-			run.Events = append(run.Events, rec.Event)
-		case GapRecord:
-			run.Gaps = append(run.Gaps, rec.Gap)
-		}
+		run.add(b, r.size)
 	}
 	run.Truncated = r.Truncated()
 	sortByTime(run.Phases, func(p Phase) time.Time { return p.Start })
@@ -161,14 +152,60 @@ func Load(path string) (Run, error) {
 	return run, nil
 }
 
-// expect says how many more records like the n so far the file may hold: a slice
-// of millions is not grown step by step.
-func (r *Reader) expect(n int) int {
-	const least, spare = 1 << 14, 1.02
-	if n < least || r.read >= r.size {
-		return max(least, n)
+// batch is what a few thousand lines hold. It is put in order while the next one
+// is read.
+type batch struct {
+	samples []Sample
+	others  []Record
+	read    int64 // bytes of the history so far
+	err     error // io.EOF after the last one
+}
+
+const (
+	batchSize    = 4096 // records
+	batchesAhead = 4
+)
+
+func (r *Reader) batch() batch {
+	b := batch{samples: make([]Sample, 0, batchSize)}
+	for range batchSize {
+		rec, err := r.Next()
+		if err != nil {
+			b.err = err
+			break
+		}
+		if rec.Kind == SampleRecord {
+			b.samples = append(b.samples, rec.Sample)
+		} else {
+			b.others = append(b.others, rec)
+		}
 	}
-	return least + int(spare*float64(n)*float64(r.size-r.read)/float64(r.read))
+	b.read = r.read
+	return b
+}
+
+// add takes a batch of a file that has size bytes; 0 if that is not known.
+func (r *Run) add(b batch, size int64) {
+	for _, rec := range b.others {
+		switch rec.Kind {
+		case HeaderRecord:
+			r.Header = rec.Header
+		case PhaseRecord:
+			r.Phases = putPhase(r.Phases, rec.Phase)
+		case EventRecord:
+			r.Events = append(r.Events, rec.Event)
+		case GapRecord:
+			r.Gaps = append(r.Gaps, rec.Gap)
+		}
+	}
+	if n := len(r.Samples); n > 0 && n+len(b.samples) > cap(r.Samples) && b.read < size {
+		// Millions are not grown step by step: the rest will be as dense as this.
+		const spare = 1.02
+		r.Samples = slices.Grow(r.Samples, batchSize+int(spare*float64(n)*float64(size-b.read)/float64(b.read)))
+	}
+	for _, s := range b.samples {
+		r.Samples = insert(r.Samples, s)
+	}
 }
 
 // farthest is how many places a sample is brought forward to its time, when it
