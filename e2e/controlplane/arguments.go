@@ -1,6 +1,7 @@
 package controlplane
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -72,14 +73,19 @@ func etcdArguments(dir, clients, peers string) []string {
 
 // freePorts of the loopback. Somebody else may take one before it is used: then
 // the process that wanted it says so and ends.
-func freePorts(n int) ([]string, error) {
-	var ports []string
+func freePorts(ctx context.Context, n int) (ports []string, err error) {
+	var listeners []net.Listener // closed at the end, so that the ports differ
+	defer func() {
+		for _, l := range listeners {
+			_ = l.Close()
+		}
+	}()
 	for range n {
-		l, err := net.Listen("tcp", net.JoinHostPort(loopback, "0"))
+		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(loopback, "0"))
 		if err != nil {
 			return nil, fmt.Errorf("find a free port: %w", err)
 		}
-		defer func() { _ = l.Close() }() // all at the end, so that they differ
+		listeners = append(listeners, l)
 		_, port, err := net.SplitHostPort(l.Addr().String())
 		if err != nil {
 			return nil, fmt.Errorf("find a free port: %w", err)

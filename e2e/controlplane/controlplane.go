@@ -50,7 +50,8 @@ func Start(ctx context.Context, dir string, programs Programs) (s *Server, err e
 			err = errors.Join(fmt.Errorf("start a control plane: %w", err), s.Close())
 		}
 	}()
-	ports, err := freePorts(3)
+	const needed = 3 // etcd's for clients and peers, the API server's
+	ports, err := freePorts(ctx, needed)
 	if err != nil {
 		return s, err
 	}

@@ -13,7 +13,7 @@ import (
 
 // sampleLine has every part of a sample's line but its end.
 func sampleLine(time, value string) string {
-	return fmt.Sprintf(`{"kind":"sample","data":{"time":"%s","probe":"pprof","series":"goroutines","subject":"a,\"value\":1","incarnation":{"pod":"p","uid":"u"},"value":%s}}`, time, value)
+	return fmt.Sprintf(`{"kind":"sample","data":{"time":%q,"probe":"pprof","series":"goroutines","subject":"a,\"value\":1","incarnation":{"pod":"p","uid":"u"},"value":%s}}`, time, value)
 }
 
 // TestQuickSaysWhatStrictSays reads each line after its like was learned, and
@@ -76,7 +76,7 @@ func TestErrorsNameTheirLine(t *testing.T) {
 	}
 	for end, want := range map[string]string{
 		sampleLine("2026-01-02T03:04:05Z", "01") + "\n" + sampleLine("2026-01-02T03:04:05Z", "1") + "\n": fmt.Sprintf("%s:%d: ", path, good+2),
-		sampleLine("2026-01-02T03:04:05Z", "1")[:50]:                                                    "",
+		sampleLine("2026-01-02T03:04:05Z", "1")[:50]:                                                     "",
 	} {
 		if err := os.WriteFile(path, []byte(text.String()+end), 0o600); err != nil {
 			t.Fatal(err)
