@@ -88,7 +88,7 @@ func readInOrder(path string) (history.Run, error) {
 func stretch(run history.Run, to time.Duration) (history.Run, error) {
 	steady := run.Windows(history.Steady)
 	if len(steady) != 1 || steady[0].Open() {
-		return run, fmt.Errorf("it has %d steady phases that end, want 1", len(steady))
+		return run, fmt.Errorf("it has %d steady phases, want one that has an end", len(steady))
 	}
 	w := steady[0]
 	end, once := run.Header.Started.Add(to), w.End.Sub(w.Start)
