@@ -123,16 +123,24 @@ func (s sink) Sample(one history.Sample) error { return s.Writer.Sample(one) }
 
 // measure this process.
 func measure(elapsed time.Duration) (watchResult, error) {
-	var usage unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err != nil {
-		return watchResult{}, fmt.Errorf("read the process's own use of CPU: %w", err)
+	used, err := processorTime()
+	if err != nil {
+		return watchResult{}, err
 	}
 	memory, err := highWater("/proc/self/status")
 	if err != nil {
 		return watchResult{}, err
 	}
-	used := time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 	return watchResult{Memory: memory, Cores: used.Seconds() / elapsed.Seconds()}, nil
+}
+
+// processorTime that this process has used.
+func processorTime() (time.Duration, error) {
+	var usage unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err != nil {
+		return 0, fmt.Errorf("read the process's own use of CPU: %w", err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano()), nil
 }
 
 // highWater reads the most that a process had resident, in bytes.
