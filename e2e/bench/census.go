@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -22,9 +23,12 @@ import (
 )
 
 const (
-	// watched is how long the census is measured, interval how often it looks.
-	watched  = 40 * time.Second
-	interval = 5 * time.Second
+	// watched is how long the census is measured at least: until so many looks were
+	// whole, for so long at most. It looks every interval.
+	watched      = 40 * time.Second
+	wholeLooks   = 2
+	watchedLimit = 10 * time.Minute
+	interval     = 5 * time.Second
 	// lookLimit is what one look may take at the largest size.
 	lookLimit = 2 * time.Minute
 )
@@ -32,7 +36,7 @@ const (
 // watchTask is what the process that is measured is told.
 type watchTask struct {
 	Host, Token, CAFile, Dir string
-	For                      time.Duration
+	Least, Most              time.Duration
 }
 
 // watchResult is what it says of itself.
@@ -40,6 +44,7 @@ type watchResult struct {
 	Memory int64   // bytes that it had resident at most
 	Cores  float64 // that it used on average
 	Looks  int     // lists of all backups that were whole
+	For    float64 // seconds that it watched
 	List   float64 // seconds that one of them took at most
 	Last   map[string]float64
 	Gaps   []string
@@ -48,7 +53,7 @@ type watchResult struct {
 // watch runs the census in a process of its own, so that nothing else is counted.
 func (l *lab) watch(ctx context.Context, dir string) (watchResult, error) {
 	config := l.server.Config()
-	task, err := json.Marshal(watchTask{Host: config.Host, Token: config.BearerToken, CAFile: config.CAFile, Dir: dir, For: watched})
+	task, err := json.Marshal(watchTask{Host: config.Host, Token: config.BearerToken, CAFile: config.CAFile, Dir: dir, Least: watched, Most: watchedLimit})
 	if err != nil {
 		return watchResult{}, err
 	}
@@ -94,13 +99,21 @@ func watchAlone(ctx context.Context, raw string) error {
 	if err != nil {
 		return err
 	}
-	s := probe.NewScheduler(sink{w})
+	ctx, stop := context.WithTimeout(ctx, task.Most)
+	defer stop()
+	whole := make(chan struct{})
+	s := probe.NewScheduler(&sink{Writer: w, whole: whole})
 	if err := errors.Join(s.Add(census, interval, lookLimit), s.Add(probe.NewSelf(), interval, interval)); err != nil {
 		return err
 	}
 	began := time.Now()
-	ctx, stop := context.WithTimeout(ctx, task.For)
-	defer stop()
+	go func() {
+		select {
+		case <-whole:
+			time.AfterFunc(task.Least-time.Since(began), stop)
+		case <-ctx.Done():
+		}
+	}()
 	if err := errors.Join(s.Run(ctx), w.Close()); err != nil {
 		return err
 	}
@@ -116,10 +129,20 @@ func watchAlone(ctx context.Context, raw string) error {
 	return json.NewEncoder(os.Stdout).Encode(result)
 }
 
-// sink is a history that takes one sample at a time.
-type sink struct{ *history.Writer }
+// sink is a history that takes one sample at a time, and tells when enough looks
+// were whole.
+type sink struct {
+	*history.Writer
+	looks atomic.Int32
+	whole chan struct{}
+}
 
-func (s sink) Sample(one history.Sample) error { return s.Writer.Sample(one) }
+func (s *sink) Sample(one history.Sample) error {
+	if one.Series == history.Waiting && s.looks.Add(1) == wholeLooks {
+		close(s.whole)
+	}
+	return s.Writer.Sample(one)
+}
 
 // measure this process.
 func measure(elapsed time.Duration) (watchResult, error) {
@@ -131,7 +154,7 @@ func measure(elapsed time.Duration) (watchResult, error) {
 	if err != nil {
 		return watchResult{}, err
 	}
-	return watchResult{Memory: memory, Cores: used.Seconds() / elapsed.Seconds()}, nil
+	return watchResult{Memory: memory, For: elapsed.Seconds(), Cores: used.Seconds() / elapsed.Seconds()}, nil
 }
 
 // processorTime that this process has used.

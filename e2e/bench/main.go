@@ -155,7 +155,7 @@ func (b *bench) counting(ctx context.Context, size int) error {
 		if err := l.dress(ctx, items); err != nil {
 			return err
 		}
-		note("%s: watching for %s", what, watched)
+		note("%s: watching for %s at least", what, watched)
 		seen, err := l.watch(ctx, dir)
 		if err != nil {
 			return err
@@ -165,7 +165,7 @@ func (b *bench) counting(ctx context.Context, size int) error {
 		}
 		b.table.add(what+": memory", fmt.Sprintf("%d MiB", seen.Memory/mebi), "goal 200 MiB", float64(seen.Memory)/memoryGoal, atMost(1))
 		b.table.add(what+": processor", fmt.Sprintf("%.3f cores", seen.Cores), "one core", seen.Cores, anything)
-		b.table.add(what+": a look", fmt.Sprintf("%.2f s, %d in %s", seen.List, seen.Looks, watched), "every 5 s", seen.List/interval.Seconds(), anything)
+		b.table.add(what+": a look", fmt.Sprintf("%.2f s, %d in %.0f s", seen.List, seen.Looks, seen.For), "every 5 s", seen.List/interval.Seconds(), anything)
 		return nil
 	})
 }
