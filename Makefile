@@ -53,6 +53,10 @@ LABELS ?= ground
 CUTS ?= 20
 #= flags for the Ginkgo suite, such as -ginkgo.dry-run
 E2E_ARGS ?=
+#= processes of the Ginkgo suite, each with one cluster at a time (4 GiB and 2 cores for each)
+PROCS ?= 1
+#= numbers of backups that "make bench" has counted; 100000 take a quarter of an hour
+BENCH_SIZES ?= 1000 4000 10000
 #= time after which the Ginkgo suite gives up and cleans up
 E2E_SUITE_TIMEOUT ?= 78m
 #= time after which go test kills the suite
@@ -161,15 +165,26 @@ test-podnet: go ## run the unit tests of the nodes' pod network only
 	cd fixtures/kubernetes && CGO_ENABLED=0 go test -trimpath $(TESTFLAGS) ./podnet/... # flags as in the build: nothing is compiled twice
 
 .PHONY: bench
-bench: go ## run the benchmarks
-	go test -run '^$$' -bench . -benchmem $(TESTFLAGS) $$(grep -rl --include='*_test.go' '^func Benchmark' ./e2e | xargs -n 1 dirname | sort -u)
+bench: go ## measure what the harness costs and what it can see, as ratios
+	@mkdir -p bin && go build -o bin/bench ./e2e/bench && exec bin/bench --sizes '$(BENCH_SIZES)'
+
+# One process runs under "go test"; several take Ginkgo's own program, which
+# merges what they report. Each makes clusters under names of its own; engine and
+# images are made by whoever comes first, and the others wait for them.
+suite_env = BLACKOUT_E2E=1 LONGHORN='$(LONGHORN)' IMAGES='$(IMAGES)' RESULTS='$(abspath $(RESULTS))'
 
 .PHONY: test-e2e
 test-e2e: go ## run the Ginkgo suite on kind (slow: up to 80 minutes from nothing)
 	@mkdir -p '$(RESULTS)'
-	BLACKOUT_E2E=1 LONGHORN='$(LONGHORN)' IMAGES='$(IMAGES)' RESULTS='$(abspath $(RESULTS))' \
-		go test ./e2e -run TestE2E -count=1 -timeout '$(E2E_TIMEOUT)' -v -args -ginkgo.v -ginkgo.fail-on-empty \
-		-ginkgo.timeout='$(E2E_SUITE_TIMEOUT)' -ginkgo.label-filter='$(LABELS)' -ginkgo.junit-report='$(abspath $(RESULTS))/junit.xml' $(E2E_ARGS)
+ifeq ($(PROCS),1)
+	$(suite_env) go test ./e2e -run TestE2E -count=1 -timeout '$(E2E_TIMEOUT)' -v -args \
+		-ginkgo.v -ginkgo.fail-on-empty -ginkgo.timeout='$(E2E_SUITE_TIMEOUT)' -ginkgo.label-filter='$(LABELS)' \
+		-ginkgo.junit-report='$(abspath $(RESULTS))/junit.xml' $(E2E_ARGS)
+else
+	$(suite_env) go tool ginkgo run --procs='$(PROCS)' \
+		-v --fail-on-empty --timeout='$(E2E_SUITE_TIMEOUT)' --label-filter='$(LABELS)' \
+		--output-dir='$(abspath $(RESULTS))' --junit-report=junit.xml $(subst -ginkgo.,--,$(E2E_ARGS)) ./e2e
+endif
 
 .PHONY: test-power
 test-power: go ## cut real containers with real disks, as root (a few minutes)

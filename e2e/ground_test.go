@@ -30,6 +30,9 @@ import (
 
 const (
 	defaultVersion = "v1.7.2"
+	// clusterLabel selects exactly one cluster's containers: names only by how they
+	// begin, and another process may have one that begins alike.
+	clusterLabel = "label=io.x-k8s.kind.cluster="
 	// upLimit covers compiling everything from nothing on two cores.
 	upLimit = 60 * time.Minute
 	// cycleLimit covers a power cycle of the workers and Longhorn's recovery.
@@ -58,7 +61,7 @@ func up(ctx context.Context, h run.Harness, id, managerSource string, volumes in
 		e, err := engine.Detect(ctx)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(h.Down(ctx, e, id)).To(Succeed())
-		left, err := e.Lines(ctx, "ps", "--all", "--quiet", "--filter", "name=blackout-"+id)
+		left, err := e.Lines(ctx, "ps", "--all", "--quiet", "--filter", clusterLabel+"blackout-"+id)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(left).To(BeEmpty(), "containers that outlive their run")
 	})
@@ -174,7 +177,7 @@ var _ = Describe("the ground that every run stands on", Label("ground"), Ordered
 		Expect(err).NotTo(HaveOccurred())
 		addresses := func() map[string]string {
 			found := map[string]string{}
-			out, err := e.Lines(ctx, "ps", "--quiet", "--no-trunc", "--filter", "label=io.x-k8s.kind.cluster="+lab.Cluster.Name())
+			out, err := e.Lines(ctx, "ps", "--quiet", "--no-trunc", "--filter", clusterLabel+lab.Cluster.Name())
 			Expect(err).NotTo(HaveOccurred())
 			for _, id := range out {
 				line, err := e.Run(ctx, "inspect", "--format", "{{.Name}} {{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", id)

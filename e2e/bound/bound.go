@@ -10,6 +10,7 @@ package bound
 import (
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"blackout/e2e/history"
@@ -114,9 +115,13 @@ func Check(s scenario.Scenario, run history.Run) Judgement {
 	if len(s.Bounds) == 0 {
 		j.Verdict, j.Reason = Inconclusive, "the scenario has no bounds"
 	}
-	for _, b := range s.Bounds {
-		res := checkOne(s, b, run)
-		j.Results = append(j.Results, res)
+	j.Results = make([]Result, len(s.Bounds))
+	var all sync.WaitGroup // a day's history is worth more than one processor
+	for i, b := range s.Bounds {
+		all.Go(func() { j.Results[i] = checkOne(s, b, run) })
+	}
+	all.Wait()
+	for _, res := range j.Results {
 		switch {
 		case res.Verdict == Fail:
 			j.Verdict = Fail

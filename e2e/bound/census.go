@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sort"
 	"strconv"
 	"time"
 
@@ -34,15 +35,16 @@ func (l look) active() float64 {
 // all samples of one look the same.
 func (c check) looks(series string, phase history.PhaseName) []look {
 	var out []look
-	for _, s := range c.run.Samples {
-		if s.Series != series || !c.run.In(s.Time, phase) {
+	windows := c.run.Windows(phase)
+	for s := range c.run.Of(series) {
+		if !slices.ContainsFunc(windows, func(w history.Phase) bool { return w.Contains(s.Time) }) {
 			continue
 		}
 		if len(out) == 0 || !out[len(out)-1].at.Equal(s.Time) {
 			out = append(out, look{at: s.Time, byState: map[string]float64{}})
 		}
 		l := &out[len(out)-1]
-		l.samples = append(l.samples, s)
+		l.samples = append(l.samples, *s)
 		l.byState[s.Subject] += s.Value
 	}
 	return out
@@ -143,8 +145,9 @@ func (c check) orphans() Result {
 	}
 	kept := Median(before)
 	backups := c.looks(history.Backups, history.Steady)
+	near := c.near(lookTimes(backups))
 	tickets := slices.DeleteFunc(c.looks(history.AttachmentTickets, history.Steady), func(l look) bool {
-		_, ok := c.activeAt(l.at, backups)
+		_, ok := activeAt(l.at, backups, near)
 		return !ok
 	})
 	if len(tickets) < MinLooks {
@@ -155,7 +158,7 @@ func (c check) orphans() Result {
 	last := tickets[len(tickets)-MinLooks:]
 	res.Observed = math.Inf(1)
 	for _, l := range last {
-		may, _ := c.activeAt(l.at, backups)
+		may, _ := activeAt(l.at, backups, near)
 		if n := max(l.sum()-kept-may, 0); n < res.Observed {
 			res.Observed, res.At, active = n, l.at, may
 		}
@@ -180,13 +183,10 @@ func (c check) orphans() Result {
 }
 
 // activeAt is how many backups may hold a ticket at a moment: tickets and backups
-// are listed apart, so it is the larger number of the looks before and after.
-func (c check) activeAt(at time.Time, backups []look) (most float64, ok bool) {
-	near := c.near(lookTimes(backups))
-	next := slices.IndexFunc(backups, func(l look) bool { return l.at.After(at) })
-	if next < 0 {
-		next = len(backups)
-	}
+// are listed apart, so it is the larger number of the looks before and after, if
+// they are near enough. Looks are in order of time.
+func activeAt(at time.Time, backups []look, near time.Duration) (most float64, ok bool) {
+	next := sort.Search(len(backups), func(i int) bool { return backups[i].at.After(at) })
 	for _, l := range backups[max(next-1, 0):min(next+1, len(backups))] {
 		if l.at.Sub(at).Abs() <= near {
 			most, ok = max(most, l.active()), true

@@ -137,8 +137,8 @@ func (c check) killsIn(w history.Phase) (n map[place]float64, by map[place]histo
 	type container struct{ subject, uid, name string }
 	seen := map[container]history.Sample{}
 	n, by = map[place]float64{}, map[place]history.Incarnation{}
-	for _, s := range c.run.Samples {
-		if s.Series != history.OOMKills || c.bound.Subject != "" && s.Subject != c.bound.Subject || !w.Contains(s.Time) {
+	for s := range c.run.Of(history.OOMKills) {
+		if c.bound.Subject != "" && s.Subject != c.bound.Subject || !w.Contains(s.Time) {
 			continue
 		}
 		p := place{s.Subject, s.Incarnation.Node}
@@ -146,9 +146,9 @@ func (c check) killsIn(w history.Phase) (n map[place]float64, by map[place]histo
 		if before, ok := seen[of]; ok && s.Value > before.Value && !c.cutBetween(before.Time, s.Time, p.Node) {
 			n[p] += s.Value - before.Value
 			by[p] = s.Incarnation
-			after = append(after, s)
+			after = append(after, *s)
 		}
-		seen[of] = s
+		seen[of] = *s
 	}
 	return n, by, after
 }

@@ -29,8 +29,8 @@ const (
 	// WholeStepShare is the same over the whole stretch, where a rise that begins
 	// late looks a little like a step too.
 	WholeStepShare = 0.35
-	// MaxTrendPoints keeps the pairs at a few million in a run of days.
-	MaxTrendPoints = 2000
+	// MaxTrendPoints keeps the pairs at half a million in a run of days.
+	MaxTrendPoints = 1000
 
 	perMinute = "/min"
 )

@@ -16,6 +16,8 @@ type Run struct {
 	Truncated bool
 	// TornAt names the torn line, file:line, where Load has met one.
 	TornAt string
+
+	index *index // of Samples, if they were loaded
 }
 
 // Version of the file format.

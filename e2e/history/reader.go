@@ -26,7 +26,10 @@ type Reader struct {
 	in        *bufio.Reader
 	closers   []io.Closer
 	line      int
+	read      int64 // bytes
+	size      int64 // of the file, 0 if it is packed
 	truncated bool
+	quick     quick
 }
 
 // Open opens a history, packed if its name ends in .gz.
@@ -36,7 +39,11 @@ func Open(path string) (*Reader, error) {
 		return nil, fmt.Errorf("open history: %w", err)
 	}
 	if !strings.HasSuffix(path, gzipSuffix) {
-		return newReader(path, f, f), nil
+		r := newReader(path, f, f)
+		if info, err := f.Stat(); err == nil { // else: not known, which costs time only
+			r.size = info.Size()
+		}
+		return r, nil
 	}
 	z, err := gzip.NewReader(f)
 	if err != nil {
@@ -63,11 +70,15 @@ func (r *Reader) Next() (Record, error) {
 		return Record{}, io.EOF
 	}
 	r.line++
+	r.read += int64(len(raw))
 	switch {
 	case errors.Is(err, bufio.ErrBufferFull):
 		return Record{}, r.fail(fmt.Errorf("longer than %d bytes", maxLine))
 	case err != nil && !last:
 		return Record{}, r.fail(err)
+	}
+	if s, ok := r.quick.sample(raw); ok { // never the header: that comes first
+		return Record{Kind: SampleRecord, Sample: s}, nil
 	}
 	var rec Record
 	if err := json.Unmarshal(raw, &rec); err != nil {
@@ -79,6 +90,9 @@ func (r *Reader) Next() (Record, error) {
 	}
 	if (rec.Kind == HeaderRecord) != (r.line == 1) {
 		return Record{}, r.fail(errors.New("the header must be the first line and no other"))
+	}
+	if rec.Kind == SampleRecord {
+		r.quick.learn(raw, rec.Sample)
 	}
 	return rec, nil
 }
@@ -113,27 +127,21 @@ func Load(path string) (Run, error) {
 		return Run{}, err
 	}
 	defer func() { _ = r.Close() }()
+	batches := make(chan batch, batchesAhead)
+	go func() {
+		defer close(batches)
+		for more := true; more; {
+			b := r.batch()
+			more = b.err == nil
+			batches <- b
+		}
+	}()
 	var run Run
-	for {
-		rec, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			break
+	for b := range batches { // to the last one, which has an error
+		if b.err != nil && !errors.Is(b.err, io.EOF) {
+			return Run{}, b.err
 		}
-		if err != nil {
-			return Run{}, err
-		}
-		switch rec.Kind {
-		case HeaderRecord:
-			run.Header = rec.Header
-		case PhaseRecord:
-			run.Phases = putPhase(run.Phases, rec.Phase)
-		case SampleRecord:
-			run.Samples = append(run.Samples, rec.Sample)
-		case EventRecord:
-			run.Events = append(run.Events, rec.Event)
-		case GapRecord:
-			run.Gaps = append(run.Gaps, rec.Gap)
-		}
+		run.add(b, r.size)
 	}
 	if run.Truncated = r.Truncated(); run.Truncated {
 		run.TornAt = fmt.Sprintf("%s:%d", path, r.line)
@@ -142,7 +150,80 @@ func Load(path string) (Run, error) {
 	sortByTime(run.Samples, func(s Sample) time.Time { return s.Time })
 	sortByTime(run.Events, func(e Event) time.Time { return e.Time })
 	sortByTime(run.Gaps, func(g Gap) time.Time { return g.From })
+	run.index = newIndex(run.Samples)
 	return run, nil
+}
+
+// batch is what a few thousand lines hold. It is put in order while the next one
+// is read.
+type batch struct {
+	samples []Sample
+	others  []Record
+	read    int64 // bytes of the history so far
+	err     error // io.EOF after the last one
+}
+
+const (
+	batchSize    = 4096 // records
+	batchesAhead = 4
+)
+
+func (r *Reader) batch() batch {
+	b := batch{samples: make([]Sample, 0, batchSize)}
+	for range batchSize {
+		rec, err := r.Next()
+		if err != nil {
+			b.err = err
+			break
+		}
+		if rec.Kind == SampleRecord {
+			b.samples = append(b.samples, rec.Sample)
+		} else {
+			b.others = append(b.others, rec)
+		}
+	}
+	b.read = r.read
+	return b
+}
+
+// add takes a batch of a file that has size bytes; 0 if that is not known.
+func (r *Run) add(b batch, size int64) {
+	for _, rec := range b.others {
+		switch rec.Kind {
+		case HeaderRecord:
+			r.Header = rec.Header
+		case PhaseRecord:
+			r.Phases = putPhase(r.Phases, rec.Phase)
+		case EventRecord:
+			r.Events = append(r.Events, rec.Event)
+		case GapRecord:
+			r.Gaps = append(r.Gaps, rec.Gap)
+		}
+	}
+	if n := len(r.Samples); n > 0 && n+len(b.samples) > cap(r.Samples) && b.read < size {
+		// Millions are not grown step by step: the rest will be as dense as this.
+		const spare = 1.02
+		r.Samples = slices.Grow(r.Samples, batchSize+int(spare*float64(n)*float64(size-b.read)/float64(b.read)))
+	}
+	for _, s := range b.samples {
+		r.Samples = insert(r.Samples, s)
+	}
+}
+
+// farthest is how many places a sample is brought forward to its time, when it
+// is read; probes that write at the same time are hardly ever farther apart.
+const farthest = 1000
+
+// insert keeps nearly ordered samples in order of time, and those of one time in
+// the order in which they come.
+func insert(all []Sample, s Sample) []Sample {
+	i := len(all)
+	for i > 0 && all[i-1].Time.After(s.Time) {
+		if i--; len(all)-i > farthest {
+			return append(all, s) // to be sorted with all others
+		}
+	}
+	return slices.Insert(all, i, s)
 }
 
 // putPhase joins the second record of a phase, which has its end, to the first.
@@ -157,5 +238,9 @@ func putPhase(phases []Phase, p Phase) []Phase {
 }
 
 func sortByTime[T any](all []T, at func(T) time.Time) {
-	slices.SortStableFunc(all, func(a, b T) int { return at(a).Compare(at(b)) })
+	order := func(a, b T) int { return at(a).Compare(at(b)) }
+	if slices.IsSortedFunc(all, order) {
+		return
+	}
+	slices.SortStableFunc(all, order)
 }

@@ -2,6 +2,7 @@ package history
 
 import (
 	"slices"
+	"sort"
 	"time"
 )
 
@@ -41,30 +42,42 @@ type Track struct {
 
 // Tracks returns a series by subject and incarnation, in the order in which they
 // were first seen. An empty subject selects all. With phases, only samples
-// inside them count; without, all do.
+// inside them count; without, all do. The samples are the run's own: not to be
+// changed.
 func (r Run) Tracks(series, subject string, phases ...PhaseName) []Track {
-	type key struct {
-		subject string
-		inc     Incarnation
-	}
 	windows := r.Windows(phases...)
-	at := map[key]int{}
 	var out []Track
-	for _, s := range r.Samples {
-		if s.Series != series || subject != "" && s.Subject != subject {
+	for _, t := range r.tracks(series) {
+		if subject != "" && t.Subject != subject {
 			continue
 		}
-		if len(phases) > 0 && !slices.ContainsFunc(windows, func(p Phase) bool { return p.Contains(s.Time) }) {
-			continue
+		if len(phases) > 0 {
+			t.Samples = inside(t.Samples, windows)
 		}
-		k := key{s.Subject, s.Incarnation}
-		i, seen := at[k]
-		if !seen {
-			i = len(out)
-			at[k] = i
-			out = append(out, Track{Series: series, Subject: s.Subject, Incarnation: s.Incarnation})
+		if len(t.Samples) > 0 {
+			out = append(out, t)
 		}
-		out[i].Samples = append(out[i].Samples, s)
+	}
+	// One that was seen first need not be the first in these phases.
+	slices.SortStableFunc(out, func(a, b Track) int { return a.Samples[0].Time.Compare(b.Samples[0].Time) })
+	return out
+}
+
+// inside is what lies in the windows, which are in order of time as the samples
+// are.
+func inside(samples []Sample, windows []Phase) []Sample {
+	var out []Sample
+	for _, w := range windows {
+		from := sort.Search(len(samples), func(i int) bool { return !samples[i].Time.Before(w.Start) })
+		part := samples[from:]
+		if !w.Open() {
+			part = part[:sort.Search(len(part), func(i int) bool { return !part[i].Time.Before(w.End) })]
+		}
+		if out == nil {
+			out = slices.Clip(part)
+		} else {
+			out = append(out, part...)
+		}
 	}
 	return out
 }

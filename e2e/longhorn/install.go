@@ -32,15 +32,7 @@ func (s *System) Install(ctx context.Context) error {
 	if err := s.refuseForeign(ctx); err != nil {
 		return err
 	}
-	s.progress("applying %d CRDs of Longhorn %s", len(crds), s.release.Version)
-	for _, crd := range crds {
-		if err := s.apply(ctx, crd); err != nil {
-			return err
-		}
-	}
-	if err := s.until(ctx, s.timeouts.ManagersReady, "the CRDs to be established", func(ctx context.Context) (string, error) {
-		return s.crdsMissing(ctx, crds)
-	}); err != nil {
+	if err := s.applyCRDs(ctx, crds); err != nil {
 		return err
 	}
 	s.progress("applying %d objects of Longhorn %s", len(objects), s.release.Version)
@@ -50,6 +42,29 @@ func (s *System) Install(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// InstallCRDs applies the release's CRDs alone, where no manager is to run: its
+// objects can be made and read, and nobody does anything with them.
+func (s *System) InstallCRDs(ctx context.Context) error {
+	crds, err := prepareCRDs(s.release.CRDs, managedLabels(s.release.Version))
+	if err != nil {
+		return err
+	}
+	return s.applyCRDs(ctx, crds)
+}
+
+// applyCRDs returns when they are established.
+func (s *System) applyCRDs(ctx context.Context, crds []*unstructured.Unstructured) error {
+	s.progress("applying %d CRDs of Longhorn %s", len(crds), s.release.Version)
+	for _, crd := range crds {
+		if err := s.apply(ctx, crd); err != nil {
+			return err
+		}
+	}
+	return s.until(ctx, s.timeouts.ManagersReady, "the CRDs to be established", func(ctx context.Context) (string, error) {
+		return s.crdsMissing(ctx, crds)
+	})
 }
 
 // refuseForeign keeps hands off a Longhorn that the harness did not install,

@@ -51,6 +51,13 @@ func DefaultCensusOptions() CensusOptions {
 // incident's size (4,422 backups, 8 MB) that costs the API server 0.6 s of CPU and
 // this process 0.2 s; read from etcd, in pages or whole, it costs 2.2 s. A Table
 // would cost 0.07 s, but shows neither ages nor deletions nor messages.
+//
+// The watch cache takes no notice of a limit: the whole list comes in one answer,
+// which is read as a stream, one object at a time. So what this process holds does
+// not grow with the backlog (46, 53 and 50 MiB at 1,000, 4,000 and 10,000 backups,
+// make bench), and the API server writes it as a stream too (1.33). What grows is
+// the time of a look: MaxShare makes looks rarer, and a list that takes longer than
+// PartTimeout is a gap.
 type Census struct {
 	*link
 	options  CensusOptions
