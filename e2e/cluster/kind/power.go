@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -223,8 +224,31 @@ func (p *Provider) Power(ctx context.Context, nodes ...cluster.Node) ([]cluster.
 		}
 		if !powers[i].On {
 			powers[i].Since = c.State.FinishedAt
-			powers[i].Evidence = fmt.Sprintf("container %s, no process, exit code %d, restart policy %s", c.State.Status, c.State.ExitCode, c.restart())
+			powers[i].Evidence = fmt.Sprintf("container %s, no process, exit code %d, restart policy %s%s", c.State.Status, c.State.ExitCode, c.restart(), p.lastWords(ctx, c))
 		}
 	}
 	return powers, nil
+}
+
+const (
+	// killedCode is the exit code of what was killed: 128 and SIGKILL.
+	killedCode = 137
+	// lastLines of an init say why it gave up.
+	lastLines = "4"
+)
+
+// colours and line ends of a terminal, in what an init prints.
+var colours = regexp.MustCompile(`\x1b\[[0-9;]*m|\r`)
+
+// lastWords tells why a node's init ended by itself, such as for want of inotify
+// instances; nothing if it was killed.
+func (p *Provider) lastWords(ctx context.Context, c container) string {
+	if c.State.ExitCode == killedCode || c.State.ExitCode == 0 {
+		return ""
+	}
+	said, err := p.engine.Lines(ctx, "logs", "--tail", lastLines, c.Name)
+	if err != nil || len(said) == 0 {
+		return ""
+	}
+	return ", it said: " + colours.ReplaceAllString(strings.Join(said, "; "), "")
 }

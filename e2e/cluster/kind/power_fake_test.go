@@ -40,6 +40,7 @@ get() { read -r value < "$1" || value=; }
 policy=
 case $command in
 ps) ls nodes; exit;;
+logs) printf '\033[0;1mToo many open files\033[0m\r\nExiting PID 1...\r\n'; exit;;
 network-inspect) cat label; exit;;
 network-disconnect) echo > "nodes/$2/ip"; exit;;
 network-connect) if [ "$1" = --ip ]; then echo "$2" > "nodes/$4/pin"; else echo > "nodes/$2/pin"; fi; exit;;
@@ -53,7 +54,7 @@ for name; do
 	inspect)
 		get id; printf '%s{"Id":"%s","Name":"/%s",' "$sep" "$value" "$name"
 		pid=0; case $status in running|paused) get pid; pid=$value;; esac
-		printf '"State":{"Status":"%s","Pid":%s,"ExitCode":137,' "$status" "$pid"
+		printf '"State":{"Status":"%s","Pid":%s,"ExitCode":' "$status" "$pid"; get code; printf '%s,' "${value:-137}"
 		get started; printf '"StartedAt":"%s",' "$value"
 		get finished; printf '"FinishedAt":"%s"},' "$value"
 		get policy; count=0; case $value in *:*) count=${value#*:}; value=${value%:*};; esac

@@ -224,3 +224,15 @@ func TestCutDoomsEveryProcess(t *testing.T) {
 	f.g.Expect(f.cutAll()).NotTo(Succeed())
 	f.g.Expect(s.killed).To(BeEmpty(), "all nodes or none: else some die earlier than others")
 }
+
+// What a node's init said when it gave up is worth more than its exit code.
+func TestPowerTellsWhyAnInitGaveUp(t *testing.T) {
+	f := newFake(t, "")
+	f.write("nodes/blackout-r1-worker/status", "exited")
+	f.write("nodes/blackout-r1-worker/code", "255")
+	f.write("nodes/blackout-r1-worker2/status", "exited")
+	all, err := f.Power(t.Context(), f.all()...)
+	f.g.Expect(err).NotTo(HaveOccurred())
+	f.g.Expect(all[1].Evidence).To(HaveSuffix("exit code 255, restart policy on-failure:1, it said: Too many open files; Exiting PID 1..."))
+	f.g.Expect(all[2].Evidence).To(HaveSuffix("exit code 137, restart policy on-failure:1"), "killed")
+}
