@@ -75,6 +75,8 @@ export LONGHORN_MANAGER_SRC
 
 bin := bin/blackout
 request := --longhorn '$(LONGHORN)' --images '$(IMAGES)'
+# what is to be run, and what is changed in it
+chosen := --scenario '$(SCENARIO)' $(if $(BACKUPS),--backups '$(BACKUPS)') $(if $(UNSYNCED),--unsynced-writes '$(UNSYNCED)') $(if $(SEED),--seed '$(SEED)')
 
 ##@ Start here
 
@@ -114,16 +116,16 @@ clean: build ## remove what any run left, alive or killed; ENGINE=1 stops the en
 
 .PHONY: run
 run: build ## run SCENARIO on LONGHORN and judge it: exit code 0 as expected, 1 violation, 2 inconclusive, 3 infrastructure
-	@exec $(bin) run $(request) --scenario '$(SCENARIO)' --results '$(RESULTS)' $(if $(BACKUPS),--backups '$(BACKUPS)') $(if $(UNSYNCED),--unsynced-writes '$(UNSYNCED)') $(if $(SEED),--seed '$(SEED)') $(RUN_ARGS)
+	@exec $(bin) run $(request) $(chosen) --results '$(RESULTS)' $(RUN_ARGS)
 
 .PHONY: qualify
 qualify: build ## run BASELINE and CANDIDATE N times in turn and compare them: exit code 0 better or same, 1 worse, 2 cannot tell, 3 infrastructure (slow)
 	@exec $(bin) qualify --baseline '$(BASELINE)' --candidate '$(CANDIDATE)' --candidate-src '$(CANDIDATE_SRC)' --n '$(N)' --images '$(IMAGES)' \
-		--scenario '$(SCENARIO)' --results '$(RESULTS)' $(if $(BACKUPS),--backups '$(BACKUPS)') $(if $(UNSYNCED),--unsynced-writes '$(UNSYNCED)') $(if $(SEED),--seed '$(SEED)')
+		$(chosen) --results '$(RESULTS)'
 
 .PHONY: repro
 repro: build ## run SCENARIO with the manager of LONGHORN_MANAGER_SRC, in its short form; KEEP=1: again in minutes
-	@exec $(bin) run $(request) --scenario '$(SCENARIO)' --results '$(RESULTS)' $(if $(QUICK),--quick) $(if $(KEEP),--reuse repro) $(if $(UNSYNCED),--unsynced-writes '$(UNSYNCED)') $(RUN_ARGS)
+	@exec $(bin) run $(request) $(chosen) --results '$(RESULTS)' $(if $(QUICK),--quick) $(if $(KEEP),--reuse repro) $(RUN_ARGS)
 
 .PHONY: track
 track: build ## append the verdicts in RESULTS to the record TRACK, and compare them with the nights before

@@ -51,7 +51,7 @@ func (c check) looks(series string, phase history.PhaseName) []look {
 }
 
 // acted is what actions did to the number of Backups until a moment: how many
-// they made at most, and how many they asked to be deleted or failed to make.
+// they made, and how many they asked to be deleted at most.
 func (c check) acted(until time.Time) (more, fewer float64) {
 	for _, e := range c.run.Events {
 		switch {

@@ -163,7 +163,7 @@ func TestDamagedRunsAreErrors(t *testing.T) {
 			return edit(dir, report.ScenarioFile, func(text string) string { return strings.Replace(text, "\nseed:", "\nsede:", 1) })
 		}, "scenario.yaml:"},
 		"a record that is none": {func(dir string) error {
-			return edit(dir, labFile, func(string) string { return "{" })
+			return edit(dir, report.LabFile, func(string) string { return "{" })
 		}, "lab.json: unexpected end of JSON input"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -191,7 +191,7 @@ func TestDifferencesAreTold(t *testing.T) {
 	other.seed, other.memory = 7, 2
 	other.scenario = func(s *scenario.Scenario) { s.Cluster.Workers, s.Description = 3, "about something else" }
 	before, after := sets(t, []variant{leaking("a", 1)}, []variant{other})
-	g.Expect(edit(filepath.Join(after, "b"), labFile, func(text string) string {
+	g.Expect(edit(filepath.Join(after, "b"), report.LabFile, func(text string) string {
 		return strings.Replace(text, `"version": "v1.6.0-rc2"`, `"version": "v1.8.1"`, 1)
 	})).To(Succeed())
 	c, err := Sets([]string{before}, []string{after}, Options{Tolerance: DefaultTolerance})
@@ -202,7 +202,7 @@ func TestDifferencesAreTold(t *testing.T) {
 		ContainSubstring("other machines: nodes have between")))
 	g.Expect(strings.Join(c.Notes, "\n")).NotTo(Or(ContainSubstring("description"), ContainSubstring("longhorn-manager:")))
 
-	g.Expect(os.Remove(filepath.Join(after, "b", labFile))).To(Succeed())
+	g.Expect(os.Remove(filepath.Join(after, "b", report.LabFile))).To(Succeed())
 	c, err = Sets([]string{before}, []string{after}, Options{Tolerance: DefaultTolerance})
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(c.Notes).To(ContainElement(ContainSubstring("1 runs have no lab.json")))

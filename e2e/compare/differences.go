@@ -114,7 +114,7 @@ func machines(baseline, candidate Set) (notes []string) {
 	before, unknownBefore := versions(baseline)
 	after, unknownAfter := versions(candidate)
 	if n := unknownBefore + unknownAfter; n > 0 {
-		notes = append(notes, fmt.Sprintf("%d runs have no %s: what ran beside the manager is not known of them", n, labFile))
+		notes = append(notes, fmt.Sprintf("%d runs have no %s: what ran beside the manager is not known of them", n, report.LabFile))
 	}
 	join := func(versions []string) string {
 		if len(versions) == 0 {

@@ -55,9 +55,9 @@ func (v variant) write(t *testing.T, parent string) string {
 	s, run := original()
 	dir := filepath.Join(parent, v.id)
 	must(t, os.MkdirAll(dir, 0o755))
-	lab, err := os.ReadFile(filepath.Join(demo, labFile))
+	lab, err := os.ReadFile(filepath.Join(demo, report.LabFile))
 	must(t, err)
-	must(t, os.WriteFile(filepath.Join(dir, labFile), lab, 0o600))
+	must(t, os.WriteFile(filepath.Join(dir, report.LabFile), lab, 0o600))
 	s.Bounds = slices.Clone(s.Bounds)
 	if v.seed != 0 {
 		s.Seed = v.seed

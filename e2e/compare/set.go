@@ -163,11 +163,9 @@ func excluded(j bound.Judgement, run history.Run) string {
 	return ""
 }
 
-// labFile says what ran in a run; the runs of before it was kept have none.
-const labFile = "lab.json"
-
+// parts reads what ran in a run; the runs of before it was kept have none.
 func parts(dir string) (map[string]string, error) {
-	path := filepath.Join(dir, labFile)
+	path := filepath.Join(dir, report.LabFile)
 	raw, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil

@@ -285,3 +285,10 @@ func queries(node any) (all []string) {
 	}
 	return all
 }
+
+func TestEverySeriesSaysWhatItIs(t *testing.T) {
+	g := NewWithT(t)
+	for series := range history.Series {
+		g.Expect(help).To(HaveKey(series))
+	}
+}

@@ -11,7 +11,7 @@ import (
 	"blackout/e2e/history"
 )
 
-// help for each family; one that is not here has none.
+// help for each family.
 var help = map[string]string{
 	phaseSeries:                 "1 while the phase lasts.",
 	outageSeries:                "1 while the node has no power.",
@@ -32,6 +32,8 @@ var help = map[string]string{
 	history.Backups:             "Backups by state.",
 	history.Waiting:             "Backups that are New or Pending.",
 	history.OldestWaiting:       "Age of the backup that waits longest.",
+	history.JobBackups:          "Backups of recurring jobs by state.",
+	history.JobWaiting:          "Backups of recurring jobs that are New or Pending.",
 	history.AttachmentTickets:   "Attachment tickets of all volumes.",
 	history.LargestAttachment:   "Size of the largest VolumeAttachment.",
 	history.Volumes:             "Volumes by robustness.",
@@ -44,7 +46,7 @@ var help = map[string]string{
 
 // subjectLabels say what the subject of some series is.
 var subjectLabels = map[string]string{
-	history.Backups: "state", history.Volumes: "robustness", history.SampleCost: "probe",
+	history.Backups: "state", history.JobBackups: "state", history.Volumes: "robustness", history.SampleCost: "probe",
 }
 
 // labelsOf a series, as they are written between its braces.

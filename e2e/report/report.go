@@ -102,7 +102,24 @@ func JudgeLoaded(dir string, s scenario.Scenario, run history.Run) Verdict {
 	v.Recovery = recovery(s, run)
 	v.Observed = observed(run)
 	v.Growth, v.Notes, v.damaged = attribute(dir, run)
+	v.Notes = append(v.Notes, acted(run)...)
 	return v
+}
+
+// acted says what the scenario's actions did, or did not: no bound asks whether the
+// fault or the mitigation that is judged was there.
+func acted(run history.Run) (notes []string) {
+	for _, e := range run.Events {
+		if e.Kind != history.ActionDone {
+			continue
+		}
+		note := fmt.Sprintf("action %s, for %s: %s", e.Subject, e.Fields[history.FieldElapsed], e.Fields[history.FieldEvidence])
+		if failed := e.Fields[history.FieldError]; failed != "" {
+			note = fmt.Sprintf("action %s did not do all it should, for %s: %s; %s", e.Subject, e.Fields[history.FieldElapsed], e.Fields[history.FieldEvidence], failed)
+		}
+		notes = append(notes, note)
+	}
+	return notes
 }
 
 // Load reads what a run's directory holds of what was to be done and of what was

@@ -76,6 +76,22 @@ func TestVerdictIsWrittenForPeopleAndMachines(t *testing.T) {
 	g.Expect(text.String()).To(HavePrefix("issue-9978 on Longhorn v1.7.2: REPRODUCED (failed by connections-trend, as expected)\n"))
 }
 
+func TestActionsAreSaidAndSoIsThatOneFailed(t *testing.T) {
+	g := NewWithT(t)
+	s, run, err := Load(saved)
+	g.Expect(err).NotTo(HaveOccurred())
+	done := func(fields map[string]string) history.Event {
+		return history.Event{Time: run.End(), Kind: history.ActionDone, Subject: string(scenario.DeleteWaiting), Fields: fields}
+	}
+	run.Events = append(run.Events,
+		done(map[string]string{history.FieldElapsed: "3s", history.FieldEvidence: "216 backups that waited were deleted"}),
+		done(map[string]string{history.FieldElapsed: "3m0s", history.FieldEvidence: "asked for", history.FieldError: "12 of 216 are still there"}))
+	g.Expect(JudgeLoaded(saved, s, run).Notes).To(Equal([]string{
+		"action delete-waiting, for 3s: 216 backups that waited were deleted",
+		"action delete-waiting did not do all it should, for 3m0s: asked for; 12 of 216 are still there",
+	}))
+}
+
 func TestMissingProfileIsSaid(t *testing.T) {
 	g := NewWithT(t)
 	dir := copied(t)

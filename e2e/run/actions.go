@@ -60,7 +60,11 @@ func (t *trial) do(ctx context.Context, kind scenario.ActionKind, name string, n
 	switch system := t.lab.Longhorn; kind {
 	case scenario.DeleteWaiting:
 		asked, err := system.DeleteWaiting(ctx, backlogPrefix+t.id)
-		return deed{fmt.Sprintf("%d backups that waited were deleted", asked), asked}, err
+		evidence := fmt.Sprintf("%d backups that waited were deleted", asked)
+		if err != nil {
+			evidence = fmt.Sprintf("the deletion of %d backups that waited was asked for", asked)
+		}
+		return deed{evidence, asked}, err
 	case scenario.TakeBackups:
 		err := t.takeBackups(ctx, name, note)
 		return deed{evidence: "a snapshot and a full backup of each volume were asked for"}, err
@@ -69,11 +73,15 @@ func (t *trial) do(ctx context.Context, kind scenario.ActionKind, name string, n
 	case scenario.PauseJobs:
 		return deed{evidence: "the recurring job is gone"}, system.StopJob(ctx)
 	case scenario.StopTarget:
-		return deed{evidence: "nothing answers at the backup target's address"}, t.store.Reachable(ctx, false)
+		return deed{evidence: "the backup target's Service has no endpoint: nothing answers at its address"}, t.store.Reachable(ctx, false)
 	case scenario.SlowTarget:
 		return deed{evidence: "the backup target has a fiftieth of a processor"}, t.store.Slow(ctx, true)
 	case scenario.StartTarget:
-		return deed{evidence: "the backup target is reachable and has its processors"}, errors.Join(t.store.Reachable(ctx, true), t.store.Slow(ctx, false))
+		err := t.store.Reachable(ctx, true)
+		if t.Scenario.Count(scenario.SlowTarget) > 0 { // else there is nothing to undo, which not every cluster could
+			err = errors.Join(err, t.store.Slow(ctx, false))
+		}
+		return deed{evidence: "the backup target is reachable and has its processors"}, err
 	default:
 		return deed{}, fmt.Errorf("nothing knows how to do %q", kind)
 	}

@@ -148,7 +148,7 @@ func (t *trial) bringUp(ctx context.Context) (err error) {
 	if err := t.keepRecord(); err != nil {
 		return err
 	}
-	t.Progress.Expect(2 + len(history.PhaseNames))
+	t.Progress.Expect(2 + len(history.PhaseNames) + len(s.Actions))
 	err = t.step("a backup target", func(func(string, ...any)) error { return t.target(ctx) })
 	if err != nil || len(t.lab.VolumeIDs) > 0 {
 		return err
