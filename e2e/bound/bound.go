@@ -98,6 +98,7 @@ var kinds = map[scenario.BoundKind]func(check) Result{
 	scenario.Trend:        check.trend,
 	scenario.Drain:        check.drain,
 	scenario.Settle:       check.settle,
+	scenario.Reached:      check.reached,
 	scenario.Recovered:    check.recovered,
 	scenario.Restarts:     check.restarts,
 	scenario.Conservation: check.conservation,

@@ -50,25 +50,34 @@ func (c check) looks(series string, phase history.PhaseName) []look {
 	return out
 }
 
-// acted is what actions did to the number of Backups until a moment: how many
-// they made, and how many they asked to be deleted at most.
-func (c check) acted(until time.Time) (more, fewer float64) {
+// acts is what actions did to the number of Backups.
+type acts struct {
+	taken, gone float64
+	doubtful    float64 // their deletion was asked for, but they were not seen to be gone
+}
+
+// acted is what actions had done until a moment.
+func (c check) acted(until time.Time) (a acts) {
 	for _, e := range c.run.Events {
 		switch {
 		case e.Time.After(until):
 		case e.Kind == history.BackupTaken && e.Fields[history.FieldBackup] != "":
-			more++
+			a.taken++
 		case e.Kind == history.ActionDone:
 			asked, _ := strconv.Atoi(e.Fields[history.FieldAsked]) // none, if it deletes nothing
-			fewer += float64(asked)
+			if e.Fields[history.FieldError] == "" {
+				a.gone += float64(asked)
+			} else {
+				a.doubtful += float64(asked)
+			}
 		}
 	}
-	return more, fewer
+	return a
 }
 
 // conservation: in every look of the steady phase the Backups of all states,
 // the deleted ones among them, are as many as were queued, with those that an
-// action took, and at most as many fewer as one asked to be deleted.
+// action took and without those that one has deleted.
 func (c check) conservation() Result {
 	res := c.result(string(history.Count))
 	count, queued, why := c.submitted()
@@ -82,9 +91,9 @@ func (c check) conservation() Result {
 	var worst float64
 	var what string
 	for _, l := range looks {
-		more, fewer := c.acted(l.at)
-		most := res.Limit + more
-		off := max(l.sum()-most, most-fewer-l.sum())
+		did := c.acted(l.at)
+		most := res.Limit + did.taken - did.gone
+		off := max(l.sum()-most, most-did.doubtful-l.sum())
 		if off <= 0 {
 			continue
 		}
@@ -116,8 +125,13 @@ func (c check) conservation() Result {
 	}
 	res.At = looks[len(looks)-1].at
 	res.Reason = fmt.Sprintf("all %d backups found in each of %d looks", count, len(looks))
-	if more, fewer := c.acted(res.At); more+fewer > 0 {
-		res.Reason += fmt.Sprintf(", with %.0f that an action took, without up to %.0f that one deleted", more, fewer)
+	res.Observed = looks[len(looks)-1].sum()
+	if did := c.acted(res.At); did != (acts{}) {
+		res.Reason = fmt.Sprintf("%.0f backups in the last of %d looks: %d were queued, %.0f taken by an action, %.0f deleted by one",
+			res.Observed, len(looks), count, did.taken, did.gone)
+		if did.doubtful > 0 {
+			res.Reason += fmt.Sprintf(", up to %.0f more maybe", did.doubtful)
+		}
 	}
 	return res
 }

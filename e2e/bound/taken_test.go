@@ -55,9 +55,10 @@ func TestTaken(t *testing.T) {
 // Deleting and taking backups changes how many there are; more than that is a
 // backup lost or one too many.
 func TestConservationWithActions(t *testing.T) {
-	asked := func(n string) history.Event {
-		return event(steadyAt-5, history.ActionDone, "delete-waiting", map[string]string{history.FieldAsked: n})
+	asked := func(n, failed string) history.Event {
+		return event(steadyAt-5, history.ActionDone, "delete-waiting", map[string]string{history.FieldAsked: n, history.FieldError: failed})
 	}
+	const late = "3 of 3 are still there"
 	taken := tookOne(steadyAt-8, "vol-000", "t-0", "")
 	for name, test := range map[string]struct {
 		events []history.Event
@@ -67,10 +68,13 @@ func TestConservationWithActions(t *testing.T) {
 	}{
 		"nothing done, all there":    {nil, 0, Pass, "found in each"},
 		"nothing done, one missing":  {nil, -1, Fail, "1 of 240 backups missing"},
-		"deleted":                    {[]history.Event{asked("3")}, -3, Pass, "without up to 3 that one deleted"},
-		"deleted, but there yet":     {[]history.Event{asked("3")}, 0, Pass, "found in each"},
-		"deleted, and one missing":   {[]history.Event{asked("3")}, -4, Fail, "1 of 240 backups missing"},
-		"taken":                      {[]history.Event{taken}, 1, Pass, "with 1 that an action took"},
+		"deleted":                    {[]history.Event{asked("3", "")}, -3, Pass, "237 backups in the last of 26 looks: 240 were queued, 0 taken by an action, 3 deleted"},
+		"deleted, but there yet":     {[]history.Event{asked("3", "")}, 0, Fail, "3 of 240 backups more than were queued"},
+		"deleted, and one missing":   {[]history.Event{asked("3", "")}, -4, Fail, "1 of 240 backups missing"},
+		"deleted late":               {[]history.Event{asked("3", late)}, -2, Pass, "up to 3 more maybe"},
+		"deleted late, one missing":  {[]history.Event{asked("3", late)}, -4, Fail, "1 of 240 backups missing"},
+		"deleted late, one too many": {[]history.Event{asked("3", late)}, 1, Fail, "more than were queued"},
+		"taken":                      {[]history.Event{taken}, 1, Pass, "1 taken by an action"},
 		"taken, and one missing":     {[]history.Event{taken}, 0, Fail, "1 of 240 backups missing"},
 		"taken, and one too many":    {[]history.Event{taken}, 2, Fail, "1 of 240 backups more than were queued"},
 		"asked for, but never made":  {[]history.Event{tookOne(steadyAt-8, "vol-000", "", "no")}, 1, Fail, "more than were queued"},
@@ -89,6 +93,31 @@ func TestConservationWithActions(t *testing.T) {
 			run.Events = append(run.Events, test.events...)
 			slices.SortStableFunc(run.Events, func(a, b history.Event) int { return a.Time.Compare(b.Time) })
 			r := only(t, "all", sc, run)
+			g.Expect(r.Verdict).To(Equal(test.want), r.Reason)
+			g.Expect(r.Reason).To(ContainSubstring(test.reason))
+		})
+	}
+}
+
+// What a scenario does must have had an effect, or nothing was tried.
+func TestReached(t *testing.T) {
+	for name, test := range map[string]struct {
+		bound  scenario.Bound
+		want   Verdict
+		reason string
+	}{
+		"reached":        {scenario.Bound{Series: history.Waiting, Min: quantityOf("240")}, Pass, "240 were needed"},
+		"not reached":    {scenario.Bound{Series: history.Waiting, Min: quantityOf("241")}, Inconclusive, "at most 240, 241 are needed: what was to be tried was not"},
+		"in other times": {scenario.Bound{Series: history.Waiting, Min: quantityOf("240"), Phases: []string{"baseline"}}, Inconclusive, "at most 0, 240 are needed"},
+		"never seen":     {scenario.Bound{Series: history.JobWaiting, Min: quantityOf("1")}, Inconclusive, "no sample of job-waiting"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			s := healthy("x")
+			sc, run := s.scenario(), s.run()
+			test.bound.Name, test.bound.Kind = "tried", scenario.Reached
+			sc.Bounds = []scenario.Bound{test.bound}
+			r := only(t, "tried", sc, run)
 			g.Expect(r.Verdict).To(Equal(test.want), r.Reason)
 			g.Expect(r.Reason).To(ContainSubstring(test.reason))
 		})

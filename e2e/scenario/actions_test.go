@@ -31,6 +31,10 @@ func TestActions(t *testing.T) {
 		{"do: slow-target", "do: delete-waiting", "start-target has no stop-target or slow-target above it"},
 		{"do: start-recurring-jobs", "do: delete-waiting", "pause-recurring-jobs has no start-recurring-jobs above it"},
 		{"do: take-backups", "do: delete-waiting", "kind taken needs an action take-backups"},
+		{"kind: taken", "kind: reached, series: waiting, min: 3", ""},
+		{"kind: taken", "kind: reached, series: waiting", "bounds[0].min is missing; kind reached needs it"},
+		{"kind: taken", "kind: reached, series: waiting, min: 0", "bounds[0].min is 0; want more than 0"},
+		{"kind: taken", "kind: taken, min: 1", `kind taken does not read "min"`},
 		{"managerMemory: 192Mi", "managerMemory: 192", "longhorn.managerMemory is 192; no manager starts with less than 64Mi"},
 	} {
 		_, err := Decode("x.yaml", []byte(strings.Replace(acting, test.from, test.to, 1)), realNames)

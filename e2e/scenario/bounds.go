@@ -17,6 +17,7 @@ var boundFields = map[BoundKind]struct{ needs, may []string }{
 	Trend:        {needs: []string{"series", "max"}, may: []string{"subject", "phases", "minSamples"}},
 	Drain:        {needs: []string{"max", "within"}},
 	Settle:       {needs: []string{"series", "max", "within"}, may: []string{"subject", "minSamples"}},
+	Reached:      {needs: []string{"series", "min"}, may: []string{"subject", "phases"}},
 	Recovered:    {needs: []string{"within"}},
 	Restarts:     {may: []string{"subject", "phases", "max"}},
 	Conservation: {},
@@ -38,7 +39,7 @@ func (k BoundKind) reads(field string) bool {
 func (b Bound) given() map[string]bool {
 	return map[string]bool{
 		"series": b.Series != "", "subject": b.Subject != "", "phases": len(b.Phases) > 0,
-		"max": !b.Max.IsZero(), "within": b.Within.Duration != 0, "minSamples": b.MinSamples != 0,
+		"max": !b.Max.IsZero(), "min": !b.Min.IsZero(), "within": b.Within.Duration != 0, "minSamples": b.MinSamples != 0,
 	}
 }
 
@@ -99,6 +100,9 @@ func (c *checker) boundValues(path string, b Bound) {
 	}
 	if b.Max.Sign() < 0 {
 		c.fail(at(path+".max"), "", "%s.max is %s; want at least 0", path, b.Max.String())
+	}
+	if b.Kind.reads("min") && b.Min.Sign() <= 0 {
+		c.fail(at(path+".min"), "", "%s.min is %s; want more than 0", path, b.Min.String())
 	}
 	if b.Subject != "" && !slices.Contains(c.known.Subjects, b.Subject) {
 		if meant := nearest(b.Subject, c.known.Subjects); meant != "" && distance(b.Subject, meant) <= nearSubject {

@@ -69,7 +69,7 @@ func (s *Scenario) resolve(known Known, given func(path string) bool) {
 		if b.Kind.reads("phases") && !given(path+".phases") {
 			b.Phases = []string{steadyPhase}
 			switch b.Kind {
-			case Ceiling:
+			case Ceiling, Reached:
 				b.Phases = slices.Clone(known.Phases)
 			case Growth:
 				b.Phases = slices.DeleteFunc(slices.Clone(known.Phases), func(p string) bool { return p == baselinePhase })

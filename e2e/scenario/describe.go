@@ -50,6 +50,9 @@ func (s Scenario) Describe(version string) string {
 		if bound.Kind.reads("max") {
 			limits = append(limits, "max "+bound.Max.String())
 		}
+		if bound.Kind.reads("min") {
+			limits = append(limits, "min "+bound.Min.String())
+		}
 		if bound.Kind.reads("within") {
 			limits = append(limits, "within "+bound.Within.String())
 		}

@@ -181,13 +181,14 @@ type Bound struct {
 	Name string `json:"name" check:"required"`
 	// Kind of limit.
 	Kind BoundKind `json:"kind" check:"required"`
-	// Series whose samples count (ceiling, growth, trend, settle).
+	// Series whose samples count (ceiling, growth, trend, settle, reached).
 	Series string `json:"series,omitempty"`
 	// Subject whose samples count, each incarnation by itself; all if left out
-	// (ceiling, growth, trend, settle, restarts).
+	// (ceiling, growth, trend, settle, reached, restarts).
 	Subject string `json:"subject,omitempty"`
-	// Phases in which samples count (ceiling, growth, trend, restarts). Left out:
-	// steady for trend and restarts, all for ceiling, all but baseline for growth.
+	// Phases in which samples count (ceiling, growth, trend, reached, restarts). Left
+	// out: steady for trend and restarts, all for ceiling and reached, all but
+	// baseline for growth.
 	Phases []string `json:"phases,omitempty"`
 	// Max is the largest value (ceiling, settle), the most over the baseline's
 	// median (growth), the steepest slope a minute (trend), what may be left
@@ -196,6 +197,8 @@ type Bound struct {
 	// (content, 0 if left out), backups of take-backups that did not complete
 	// (taken, 0 if left out). In the series' unit.
 	Max resource.Quantity `json:"max"`
+	// Min is what a sample must have reached (reached), in the series' unit.
+	Min resource.Quantity `json:"min,omitzero"`
 	// Within is how long after the last restore (drain, settle), or after it
 	// began (recovered).
 	Within Duration `json:"within,omitzero"`

@@ -147,6 +147,7 @@ const (
 	Trend        BoundKind = "trend"        // the slope a minute is at most max
 	Drain        BoundKind = "drain"        // at most max backups wait, within a time of the restore
 	Settle       BoundKind = "settle"       // at most max from within a time of the restore on
+	Reached      BoundKind = "reached"      // some sample is at least min: else what the scenario does had no effect, and the run is inconclusive
 	Recovered    BoundKind = "recovered"    // every step of the recovery within a time of the beginning of the last restore
 	Restarts     BoundKind = "restarts"     // at most max restarts and OOM kills
 	Conservation BoundKind = "conservation" // every submitted backup is in some state
@@ -160,7 +161,7 @@ const (
 )
 
 func (BoundKind) words() []string {
-	return texts(Ceiling, Growth, Trend, Drain, Settle, Recovered, Restarts, Conservation, Orphans, Chains, ContentBound, Taken, AcknowledgedWrites)
+	return texts(Ceiling, Growth, Trend, Drain, Settle, Reached, Recovered, Restarts, Conservation, Orphans, Chains, ContentBound, Taken, AcknowledgedWrites)
 }
 
 func texts[T ~string](values ...T) []string {
