@@ -76,7 +76,8 @@ export LONGHORN_MANAGER_SRC
 bin := bin/blackout
 request := --longhorn '$(LONGHORN)' --images '$(IMAGES)'
 # what is to be run, and what is changed in it
-chosen := --scenario '$(SCENARIO)' $(if $(BACKUPS),--backups '$(BACKUPS)') $(if $(UNSYNCED),--unsynced-writes '$(UNSYNCED)') $(if $(SEED),--seed '$(SEED)')
+changed := $(if $(UNSYNCED),--unsynced-writes '$(UNSYNCED)') $(if $(SEED),--seed '$(SEED)')
+chosen := --scenario '$(SCENARIO)' $(if $(BACKUPS),--backups '$(BACKUPS)') $(changed)
 
 ##@ Start here
 
@@ -141,7 +142,7 @@ ladder: build ## run the rungs of the size ladder and fit what a waiting backup 
 	mkdir "$$dir"; \
 	for n in $(RUNGS); do \
 		code=0; \
-		$(bin) run $(request) --scenario scenarios/ladder.yaml --backups "$$n" --results "$$dir" || code=$$?; \
+		$(bin) run $(request) --scenario scenarios/ladder.yaml --backups "$$n" $(changed) --results "$$dir" || code=$$?; \
 		if ((code > 2)) || ! compgen -G "$$dir/ladder-$$n-*/verdict.json" >/dev/null; then \
 			echo "the rung of $$n backups failed: what there is of the ladder is in $$dir" >&2; \
 			exit 3; \

@@ -89,6 +89,10 @@ func (q Qualification) take(ctx context.Context, t turn, what string) error {
 			q.Log("%s: %s (%s)", what, v.Judgement.Outcome, dir)
 			return nil
 		}
+		if err != nil && v.Judgement.Outcome != "" && v.ExitCode < bound.ExitInfrastructure {
+			// What it left would disturb the next ones.
+			return fmt.Errorf("the run is whole (%s), but could not be cleaned up after: %w", dir, err)
+		}
 		if err == nil {
 			err = errors.New(v.Judgement.Reason)
 		}

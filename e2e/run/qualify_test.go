@@ -97,6 +97,19 @@ func TestStoppedQualificationIsNotRepeated(t *testing.T) {
 	g.Expect(err).To(MatchError(ContainSubstring("ask for one at least")))
 }
 
+// A run that is whole is not taken again, and what it left would disturb the next.
+func TestQualificationEndsWhenARunCannotBeCleanedUpAfter(t *testing.T) {
+	g := NewWithT(t)
+	asked := 0
+	q := Qualification{Pairs: 2, Dir: t.TempDir(), Log: func(string, ...any) {}, Run: func(context.Context, scenario.Scenario, images.Request, string) (report.Verdict, string, error) {
+		asked++
+		return report.Verdict{Judgement: bound.Judgement{Outcome: bound.AsExpected}}, "run-1", errors.New("a node is left")
+	}}
+	_, _, err := q.Sets(t.Context())
+	g.Expect(err).To(MatchError(ContainSubstring("the run is whole (run-1), but could not be cleaned up after: a node is left")))
+	g.Expect(asked).To(Equal(1))
+}
+
 func TestUsualRunIsThatOfTheReadme(t *testing.T) {
 	g := NewWithT(t)
 	s, err := report.ReadScenario("../../scenarios/issue-9978.yaml")

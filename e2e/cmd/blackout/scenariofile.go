@@ -13,10 +13,10 @@ const (
 	quickFormMark = "-quick"
 )
 
-// scenarioFile takes a bare name for that of a file in scenarios/. Whatever is
-// there, or has a directory or an extension, is a path.
+// scenarioFile takes a bare name for that of a file in scenarios/. A file that is
+// there, and what has a directory or an extension, is a path.
 func scenarioFile(given string) string {
-	if _, err := os.Stat(given); err == nil || filepath.Base(given) != given || filepath.Ext(given) == scenarioEnd {
+	if file, err := os.Stat(given); err == nil && !file.IsDir() || filepath.Base(given) != given || filepath.Ext(given) == scenarioEnd {
 		return given
 	}
 	return filepath.Join(scenariosDir, given+scenarioEnd)
