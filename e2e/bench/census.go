@@ -29,8 +29,6 @@ const (
 	wholeLooks   = 2
 	watchedLimit = 10 * time.Minute
 	interval     = 5 * time.Second
-	// lookLimit is what one look may take at the largest size.
-	lookLimit = 2 * time.Minute
 )
 
 // watchTask is what the process that is measured is told.
@@ -94,7 +92,7 @@ func watchAlone(ctx context.Context, raw string) error {
 		return err
 	}
 	options := probe.DefaultCensusOptions()
-	options.PartTimeout, options.BackupSelector = lookLimit, longhorn.LabelManaged+"=true"
+	options.BackupSelector = longhorn.LabelManaged + "=true"
 	census, err := probe.NewCensus(c, w.Event, options)
 	if err != nil {
 		return err
@@ -103,7 +101,7 @@ func watchAlone(ctx context.Context, raw string) error {
 	defer stop()
 	whole := make(chan struct{})
 	s := probe.NewScheduler(&sink{Writer: w, whole: whole})
-	if err := errors.Join(s.Add(census, interval, lookLimit), s.Add(probe.NewSelf(), interval, interval)); err != nil {
+	if err := errors.Join(s.Add(census, interval, options.LookLimit+interval), s.Add(probe.NewSelf(), interval, interval)); err != nil {
 		return err
 	}
 	began := time.Now()

@@ -54,7 +54,7 @@ func TestBacklogAndCensus(t *testing.T) {
 	t.Logf("%d backups queued, %.0f a second", count, totals.Rate())
 
 	options := probe.DefaultCensusOptions()
-	options.PartTimeout, options.MaxShare, options.BackupSelector = lookLimit, 1, longhorn.LabelManaged+"=true"
+	options.MaxShare, options.BackupSelector = 1, longhorn.LabelManaged+"=true"
 	census, err := probe.NewCensus(l.server, func(history.Event) error { return nil }, options)
 	g.Expect(err).NotTo(HaveOccurred())
 	look := func() map[string]float64 {
@@ -71,7 +71,7 @@ func TestBacklogAndCensus(t *testing.T) {
 		return seen
 	}
 	// The watch cache may be a moment behind.
-	g.Eventually(look).WithTimeout(lookLimit).Should(HaveKeyWithValue(history.StateNew, float64(count)))
+	g.Eventually(look).WithTimeout(options.LookLimit).Should(HaveKeyWithValue(history.StateNew, float64(count)))
 
 	items, err := backlog.Plan(spec)
 	g.Expect(err).NotTo(HaveOccurred())
@@ -85,7 +85,7 @@ func TestBacklogAndCensus(t *testing.T) {
 		want[state]++
 	}
 	waiting := want[history.StateNew] + want[history.StatePending]
-	g.Eventually(look).WithTimeout(lookLimit).Should(And(
+	g.Eventually(look).WithTimeout(options.LookLimit).Should(And(
 		HaveKeyWithValue(history.StateNew, want[history.StateNew]),
 		HaveKeyWithValue(history.StatePending, want[history.StatePending]),
 		HaveKeyWithValue(history.StateError, want[history.StateError]),

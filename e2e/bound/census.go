@@ -41,7 +41,11 @@ func (c check) looks(series string, phase history.PhaseName) []look {
 			continue
 		}
 		if len(out) == 0 || !out[len(out)-1].at.Equal(s.Time) {
-			out = append(out, look{at: s.Time, byState: map[string]float64{}})
+			states := 0 // as many as the look before had
+			if len(out) > 0 {
+				states = len(out[len(out)-1].samples)
+			}
+			out = append(out, look{at: s.Time, byState: make(map[string]float64, states), samples: make([]history.Sample, 0, states)})
 		}
 		l := &out[len(out)-1]
 		l.samples = append(l.samples, *s)

@@ -94,12 +94,16 @@ func (c check) restartsIn(w history.Phase) (n map[place]float64, by map[place]hi
 	}
 	lives := map[container][]life{}
 	for _, t := range c.run.Tracks(history.RestartCount, c.bound.Subject) {
-		inside := slices.DeleteFunc(slices.Clone(t.Samples), func(s history.Sample) bool { return !w.Contains(s.Time) })
-		if len(inside) == 0 {
+		first := slices.IndexFunc(t.Samples, func(s history.Sample) bool { return w.Contains(s.Time) })
+		if first < 0 {
 			continue
 		}
+		last := len(t.Samples) - 1
+		for !w.Contains(t.Samples[last].Time) {
+			last--
+		}
 		at := container{placeOf(t), t.Incarnation.Container}
-		lives[at] = append(lives[at], life{t.Incarnation, inside[0].Time, inside[len(inside)-1].Time, inside[0]})
+		lives[at] = append(lives[at], life{t.Incarnation, t.Samples[first].Time, t.Samples[last].Time, t.Samples[first]})
 	}
 	n, by = map[place]float64{}, map[place]history.Incarnation{}
 	for at, all := range lives {

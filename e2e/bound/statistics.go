@@ -14,7 +14,8 @@ func Median(values []float64) float64 {
 	if len(values) == 0 {
 		return math.NaN()
 	}
-	sorted := slices.Sorted(slices.Values(values))
+	sorted := slices.Clone(values)
+	slices.Sort(sorted)
 	mid := len(sorted) / 2
 	if len(sorted)%2 == 1 {
 		return sorted[mid]
@@ -33,7 +34,8 @@ func (p Points) slice(from, to int) Points { return Points{p.X[from:to], p.Y[fro
 // TheilSen is the median of the slopes between all pairs of points, which nearly
 // a third of wild points cannot move. It is 0 without pairs.
 func TheilSen(p Points) float64 {
-	var slopes []float64
+	n := p.Len()
+	slopes := make([]float64, 0, n*(n-1)/2)
 	for i := range p.X {
 		for j := range i {
 			if dx := p.X[i] - p.X[j]; dx > 0 {

@@ -2,7 +2,6 @@ package history
 
 import (
 	"iter"
-	"slices"
 	"sync"
 )
 
@@ -83,18 +82,36 @@ func (r Run) split(series string) []Track {
 	}
 	at := map[key]int{}
 	var out []Track
+	var of []int // the track of each sample
+	var sizes []int
+	i := -1
 	for s := range r.Of(series) {
-		k := key{s.Subject, s.Incarnation}
-		i, seen := at[k]
-		if !seen {
-			i = len(out)
-			at[k] = i
-			out = append(out, Track{Series: series, Subject: s.Subject, Incarnation: s.Incarnation})
+		// One look after the other sees the same, mostly in the same order.
+		i++
+		if i == len(out) {
+			i = 0
 		}
-		out[i].Samples = append(out[i].Samples, *s)
+		if i >= len(out) || out[i].Subject != s.Subject || out[i].Incarnation != s.Incarnation {
+			k := key{s.Subject, s.Incarnation}
+			known, seen := at[k]
+			if !seen {
+				known = len(out)
+				at[k] = known
+				out, sizes = append(out, Track{Series: series, Subject: s.Subject, Incarnation: s.Incarnation}), append(sizes, 0)
+			}
+			i = known
+		}
+		of = append(of, i)
+		sizes[i]++
 	}
-	for i := range out {
-		out[i].Samples = slices.Clip(out[i].Samples)
+	for i, n := range sizes {
+		out[i].Samples = make([]Sample, 0, n)
+	}
+	n := 0
+	for s := range r.Of(series) {
+		t := &out[of[n]]
+		t.Samples = append(t.Samples, *s)
+		n++
 	}
 	return out
 }

@@ -110,7 +110,11 @@ func (r Run) End() time.Time {
 		later(p.Start)
 		later(p.End)
 	}
-	for _, s := range r.Samples {
+	samples := r.Samples
+	if r.index.of(samples) { // in order of time
+		samples = samples[len(samples)-1:]
+	}
+	for _, s := range samples {
 		later(s.Time)
 	}
 	for _, e := range r.Events {

@@ -25,8 +25,11 @@ const (
 
 // CensusOptions tune the census.
 type CensusOptions struct {
-	// PartTimeout bounds each of the lists.
+	// PartTimeout bounds the silence of each list: how long no byte of it comes.
+	// It does not bound the list: 100,000 backups take minutes on a busy machine.
 	PartTimeout time.Duration
+	// LookLimit bounds a whole look. An answer that goes on dripping ends with it.
+	LookLimit time.Duration
 	// MaxShare of the time may be spent on lists of backups and of attachments,
 	// which grow with the backlog. When they take longer, they are made less
 	// often than the census itself; that is no gap.
@@ -41,7 +44,7 @@ type CensusOptions struct {
 
 // DefaultCensusOptions fit a census every 5 s.
 func DefaultCensusOptions() CensusOptions {
-	return CensusOptions{PartTimeout: 15 * time.Second, MaxShare: 0.1, TopMessages: 5}
+	return CensusOptions{PartTimeout: 15 * time.Second, LookLimit: 5 * time.Minute, MaxShare: 0.1, TopMessages: 5}
 }
 
 // Census counts objects. It lists them anew each time: a watch would be cheaper
@@ -56,8 +59,8 @@ func DefaultCensusOptions() CensusOptions {
 // which is read as a stream, one object at a time. So what this process holds does
 // not grow with the backlog (46, 53 and 50 MiB at 1,000, 4,000 and 10,000 backups,
 // make bench), and the API server writes it as a stream too (1.33). What grows is
-// the time of a look: MaxShare makes looks rarer, and a list that takes longer than
-// PartTimeout is a gap.
+// the time of a look: MaxShare makes looks rarer. A list that is silent for PartTimeout
+// is a gap, and so is one that is not whole after LookLimit.
 type Census struct {
 	*link
 	options  CensusOptions
@@ -119,7 +122,9 @@ func (c *Census) Sample(ctx context.Context) ([]history.Sample, error) {
 		{PodsPart, c.pods},
 	}
 	var got harvest
-	each(ctx, c.options.PartTimeout, all, func(ctx context.Context, p part) {
+	each(ctx, c.options.LookLimit, all, func(ctx context.Context, p part) {
+		ctx, stop := untilSilent(ctx, c.options.PartTimeout)
+		defer stop()
 		began := time.Now()
 		if !c.pace[p.name].due(began) {
 			return

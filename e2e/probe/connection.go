@@ -49,6 +49,7 @@ func connect(config *rest.Config) (*connection, error) {
 	config.WarningHandler = rest.NoWarnings{}
 	// Unpacking 10 MB of backups costs both ends more than sending them does.
 	config.DisableCompression = true
+	config.Wrap(listen)
 	client, err := rest.HTTPClientFor(config)
 	if err != nil {
 		return nil, fmt.Errorf("make a client for %s: %w", config.Host, err)

@@ -44,10 +44,15 @@ func (t *trial) addProbes() error {
 	t.schedule = probe.NewScheduler(t.live)
 	// A look may take as long as the slowest part of it, and then some.
 	timeout := options.PodTimeout + options.Doubt
-	for _, p := range []probe.Probe{t.pprof, kubelet, census, probe.NewSelf()} {
-		if err := t.schedule.Add(p, t.Scenario.Sampling.Interval.Duration, timeout); err != nil {
+	interval := t.Scenario.Sampling.Interval.Duration
+	for _, p := range []probe.Probe{t.pprof, kubelet, probe.NewSelf()} {
+		if err := t.schedule.Add(p, interval, timeout); err != nil {
 			return err
 		}
+	}
+	// The census counts however many backups there are.
+	if err := t.schedule.Add(census, interval, counted.LookLimit+options.Doubt); err != nil {
+		return err
 	}
 	if err := t.schedule.Add(t.logs, logsInterval, timeout); err != nil {
 		return err
