@@ -213,3 +213,21 @@ func (t *trial) standing(ctx context.Context) error {
 	}
 	return nil
 }
+
+// together runs all and ends the others when one fails.
+func together(ctx context.Context, all ...func(context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	results := make(chan error, len(all))
+	for _, do := range all {
+		go func() { results <- do(ctx) }()
+	}
+	var first error
+	for range all {
+		if err := <-results; err != nil && first == nil {
+			first = err
+			cancel(err)
+		}
+	}
+	return first
+}
