@@ -3,13 +3,23 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 
 	"blackout/e2e/backlog"
 	"blackout/e2e/longhorn"
+)
+
+// A state that could not be written is written again, every patchAgain for
+// patchLimit at most.
+const (
+	patchAgain = time.Second
+	patchLimit = time.Minute
 )
 
 // dressed is how many backups of a backlog get each state, by what becomes of
@@ -50,7 +60,15 @@ func (l *lab) dress(ctx context.Context, items []backlog.Item) error {
 		if err != nil {
 			return err
 		}
-		return send(ctx, client, http.MethodPatch, host+objectsPath("backups")+"/"+items[i].Name+"/status", "application/merge-patch+json", body)
+		patch := func(ctx context.Context) (bool, error) {
+			err = send(ctx, client, http.MethodPatch, host+objectsPath("backups")+"/"+items[i].Name+"/status", "application/merge-patch+json", body)
+			return err == nil, nil
+		}
+		// An etcd on a busy machine may time out now and then: of 100,000 writes one does.
+		if ended := wait.PollUntilContextTimeout(ctx, patchAgain, patchLimit, true, patch); ended != nil {
+			return errors.Join(ended, err)
+		}
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("give the backups their states: %w", err)

@@ -100,29 +100,27 @@ type cutter struct {
 // that can be read is longer than maxLine.
 func (f *cutter) next(c *chunk) {
 	c.first, f.any = !f.any, true
-	text := append(c.text[:0], f.rest...)
-	for whole := 0; ; {
-		from := len(text)
-		text = slices.Grow(text, f.size)
-		n, err := fill(f.in, text[from:from+f.size])
+	c.text = append(c.text[:0], f.rest...)
+	f.rest = f.rest[:0]
+	for c.end = nil; c.end == nil; {
+		from := len(c.text)
+		c.text = slices.Grow(c.text, f.size)
+		n, err := fill(f.in, c.text[from:from+f.size])
 		f.read += int64(n)
-		text, c.end = text[:from+n], err
+		c.text, c.end = c.text[:from+n], err
 		if err != nil {
-			f.rest = nil
 			break
 		}
-		if whole = bytes.LastIndexByte(text[from:], '\n') + 1; whole > 0 {
-			whole += from
-			f.rest = append(f.rest[:0], text[whole:]...)
-			text = text[:whole]
+		if whole := from + bytes.LastIndexByte(c.text[from:], '\n') + 1; whole > from {
+			f.rest = append(f.rest, c.text[whole:]...)
+			c.text = c.text[:whole]
 			break
 		}
-		if len(text) > maxLine {
+		if len(c.text) > maxLine {
 			c.end = errLong
-			break
 		}
 	}
-	c.text, c.read = text, f.read
+	c.read = f.read
 }
 
 // fill reads until the buffer is full or the end is reached, which is an error as
