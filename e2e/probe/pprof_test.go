@@ -109,7 +109,7 @@ func TestPprofNeverInventsASample(t *testing.T) {
 			options := quickOptions()
 			options.PodTimeout = time.Minute // a loaded machine is no silence
 			if name == "silence" {
-				options.PodTimeout = 2 * time.Second
+				options.PodTimeout = 10 * time.Second // for the other pod, too
 			}
 			healthy := serve(t, own())
 			other := managerLife
