@@ -135,16 +135,23 @@ func parseOwned(lines []string) ([]owned, error) {
 
 func removeFromEngine(ctx context.Context, e *engine.Engine, cache bool) (removed []string, err error) {
 	label := fmt.Sprintf("{{.Label %q}}", workspace.LabelManaged)
+	removing := func(what string) func(string) error {
+		return func(id string) error {
+			_, err := e.Run(ctx, what, "rm", id)
+			return err
+		}
+	}
 	kinds := []struct {
-		what         string
-		list, remove []string
+		what   string
+		list   []string
+		remove func(id string) error
 	}{
 		{
 			"container", []string{"ps", "--all", "--no-trunc", "--format", "{{.ID}}\t{{.Names}}\t" + label + fmt.Sprintf("\t{{.Label %q}}", kind.Label)},
-			[]string{"rm", "--force", "--volumes"},
+			func(id string) error { return kind.Remove(ctx, e, id) },
 		},
-		{"network", []string{"network", "ls", "--format", "{{.ID}}\t{{.Name}}\t" + label + "\t"}, []string{"network", "rm"}},
-		{"volume", []string{"volume", "ls", "--format", "{{.Name}}\t{{.Name}}\t" + label + "\t"}, []string{"volume", "rm"}},
+		{"network", []string{"network", "ls", "--format", "{{.ID}}\t{{.Name}}\t" + label + "\t"}, removing("network")},
+		{"volume", []string{"volume", "ls", "--format", "{{.Name}}\t{{.Name}}\t" + label + "\t"}, removing("volume")},
 	}
 	for _, k := range kinds {
 		lines, err := e.Lines(ctx, k.list...)
@@ -159,7 +166,7 @@ func removeFromEngine(ctx context.Context, e *engine.Engine, cache bool) (remove
 			if !o.ours() {
 				continue
 			}
-			if _, err := e.Run(ctx, append(k.remove, o.id)...); err != nil {
+			if err := k.remove(o.id); err != nil {
 				return removed, err
 			}
 			removed = append(removed, k.what+" "+o.name)

@@ -110,13 +110,7 @@ func removeNodes(ctx context.Context, e *engine.Engine, run string, looks int) e
 			quiet++
 			return quiet >= looks, nil
 		}
-		remove := append([]string{"rm", "--force", "--volumes"}, nodes...)
-		if _, err = e.Run(ctx, remove...); err != nil {
-			// Killed, but frozen.
-			if err = errors.Join(err, thawKilled(containersOf(nodes))); err == nil {
-				_, err = e.Run(ctx, remove...)
-			}
-		}
+		err = Remove(ctx, e, nodes...)
 		if looks == 1 {
 			return true, err
 		}
@@ -127,6 +121,21 @@ func removeNodes(ctx context.Context, e *engine.Engine, run string, looks int) e
 		return fmt.Errorf("remove the nodes of run %s: %w", run, err)
 	}
 	return nil
+}
+
+// Remove removes containers by their ids in full, also a node in which something
+// frozen does not die.
+func Remove(ctx context.Context, e *engine.Engine, ids ...string) error {
+	remove := append([]string{"rm", "--force", "--volumes"}, ids...)
+	_, err := e.Run(ctx, remove...)
+	if err == nil {
+		return nil
+	}
+	if thawErr := thawKilled(containersOf(ids)); thawErr != nil {
+		return errors.Join(err, thawErr)
+	}
+	_, err = e.Run(ctx, remove...)
+	return err
 }
 
 func containersOf(ids []string) []container {

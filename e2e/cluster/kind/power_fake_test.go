@@ -40,6 +40,7 @@ get() { read -r value < "$1" || value=; }
 policy=
 case $command in
 ps) ls nodes; exit;;
+rm) exit;;
 logs) printf '\033[0;1mToo many open files\033[0m\r\nExiting PID 1...\r\n'; exit;;
 network-inspect) cat label; exit;;
 network-disconnect) echo > "nodes/$2/ip"; exit;;

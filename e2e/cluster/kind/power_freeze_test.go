@@ -73,6 +73,21 @@ func TestWhatANodeFrozeItselfIsThawedOnceItIsKilled(t *testing.T) {
 	f.g.Expect(os.ReadFile(pod)).To(HavePrefix("THAWED"))
 }
 
+func TestRemoveThawsWhatDoesNotDie(t *testing.T) {
+	f := newFake(t, "")
+	f.see(processes, v1)
+	pod := filepath.Join(filepath.Dir(f.freezerFile(1)), "container.scope", "freezer.state")
+	f.put(pod, "FROZEN\n")
+	id := strings.Repeat("1", idLength)
+	f.g.Expect(Remove(t.Context(), f.engine, id)).To(Succeed())
+	f.g.Expect(os.ReadFile(pod)).To(HavePrefix("FROZEN"), "nothing needed it")
+	f.write("fail-rm", "1")
+	f.g.Expect(Remove(t.Context(), f.engine, id)).To(Succeed())
+	f.g.Expect(os.ReadFile(pod)).To(HavePrefix("THAWED"))
+	f.write("fail-rm", "2")
+	f.g.Expect(Remove(t.Context(), f.engine, id)).To(MatchError(ContainSubstring("cannot rm")))
+}
+
 func TestFreezeAsksTheEngineForProcessesElsewhere(t *testing.T) {
 	f := newFake(t, "")
 	f.see(processes, v1)
