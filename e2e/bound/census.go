@@ -60,9 +60,19 @@ type acts struct {
 	doubtful    float64 // their deletion was asked for, but they were not seen to be gone
 }
 
-// acted is what actions had done until a moment.
-func (c check) acted(until time.Time) (a acts) {
+// acting are the events of actions: few, where a look may be one of many.
+func (c check) acting() (all []history.Event) {
 	for _, e := range c.run.Events {
+		if e.Kind == history.BackupTaken || e.Kind == history.ActionDone {
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
+// acted is what actions had done until a moment.
+func acted(acting []history.Event, until time.Time) (a acts) {
+	for _, e := range acting {
 		switch {
 		case e.Time.After(until):
 		case e.Kind == history.BackupTaken && e.Fields[history.FieldBackup] != "":
@@ -91,11 +101,12 @@ func (c check) conservation() Result {
 	res.Limit = float64(count)
 	looks := slices.DeleteFunc(c.looks(history.Backups, history.Steady), func(l look) bool { return l.at.Before(queued) })
 	res.Observed = res.Limit
+	acting := c.acting()
 	var wrong int
 	var worst float64
 	var what string
 	for _, l := range looks {
-		did := c.acted(l.at)
+		did := acted(acting, l.at)
 		most := res.Limit + did.taken - did.gone
 		off := max(l.sum()-most, most-did.doubtful-l.sum())
 		if off <= 0 {
@@ -130,7 +141,7 @@ func (c check) conservation() Result {
 	res.At = looks[len(looks)-1].at
 	res.Reason = fmt.Sprintf("all %d backups found in each of %d looks", count, len(looks))
 	res.Observed = looks[len(looks)-1].sum()
-	if did := c.acted(res.At); did != (acts{}) {
+	if did := acted(acting, res.At); did != (acts{}) {
 		res.Reason = fmt.Sprintf("%.0f backups in the last of %d looks: %d were queued, %.0f taken by an action, %.0f deleted by one",
 			res.Observed, len(looks), count, did.taken, did.gone)
 		if did.doubtful > 0 {

@@ -1,7 +1,6 @@
 package compare
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -163,24 +162,14 @@ func excluded(j bound.Judgement, run history.Run) string {
 	return ""
 }
 
-// parts reads what ran in a run; the runs of before it was kept have none.
+// parts are what ran in a run; the runs of before it was kept have none.
 func parts(dir string) (map[string]string, error) {
-	path := filepath.Join(dir, report.LabFile)
-	raw, err := os.ReadFile(path)
+	lab, err := report.ReadLab(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read what ran: %w", err)
-	}
-	var lab struct {
-		Origins []struct {
-			Component, Source, Version, Key, Digest string
-			Dirty                                   bool
-		}
-	}
-	if err := json.Unmarshal(raw, &lab); err != nil {
-		return nil, fmt.Errorf("read what ran: %s: %w", path, err)
+		return nil, err
 	}
 	all := map[string]string{}
 	for _, o := range lab.Origins {

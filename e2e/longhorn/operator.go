@@ -3,7 +3,6 @@ package longhorn
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -23,8 +22,8 @@ const (
 )
 
 // DeleteWaiting asks for the deletion of the harness's backups whose names begin
-// so and that wait, and returns how many there were once none of them waits any
-// more. With an error it is how many deletions were asked for.
+// so and that wait, and returns how many there were once they are gone. With an
+// error it is how many deletions were asked for.
 func (s *System) DeleteWaiting(ctx context.Context, prefix string) (int, error) {
 	var doomed []Backup
 	if err := s.until(ctx, s.timeouts.APICall, "a list of the backups that wait", func(ctx context.Context) (string, error) {
@@ -49,14 +48,14 @@ func (s *System) DeleteWaiting(ctx context.Context, prefix string) (int, error) 
 	if err := deleting.Wait(); err != nil {
 		return len(doomed), err
 	}
-	return len(doomed), s.until(ctx, s.timeouts.BackupDone, "no backup to wait any more", func(ctx context.Context) (string, error) {
+	return len(doomed), s.until(ctx, s.timeouts.BackupDone, "the backups that waited to be gone", func(ctx context.Context) (string, error) {
 		var all BackupList
 		if err := s.list(ctx, "backups", &all); err != nil {
 			return "", err
 		}
 		left := 0
 		for _, backup := range all.Items {
-			if ours(backup, prefix) && backup.DeletionTimestamp != nil {
+			if ours(&backup, prefix) && backup.DeletionTimestamp != nil {
 				left++
 			}
 		}
@@ -67,14 +66,10 @@ func (s *System) DeleteWaiting(ctx context.Context, prefix string) (int, error) 
 	})
 }
 
-func ours(backup Backup, prefix string) bool {
-	return strings.HasPrefix(backup.Name, prefix) && backup.Labels[LabelManaged] == "true"
-}
-
 // waiting backups of ours that nobody deletes yet.
 func waiting(all []Backup, prefix string) (found []Backup) {
 	for _, backup := range all {
-		if ours(backup, prefix) && backup.DeletionTimestamp == nil && (backup.Status.State == BackupNew || backup.Status.State == BackupPending) {
+		if ours(&backup, prefix) && backup.DeletionTimestamp == nil && (backup.Status.State == BackupNew || backup.Status.State == BackupPending) {
 			found = append(found, backup)
 		}
 	}
@@ -89,15 +84,8 @@ func (s *System) TakeBackup(ctx context.Context, volume, name string) (made bool
 	if _, err := s.TakeSnapshot(ctx, volume, name); err != nil {
 		return false, err
 	}
-	backup := newBackup(volume, name, name, s.features)
-	if s.features.backupMode {
-		backup.Spec.BackupMode = modeFull
-	}
-	if err := s.create(ctx, fmt.Sprintf("full backup %s of volume %s", name, volume), backup); err != nil {
-		return false, err
-	}
-	_, err = s.WaitBackup(ctx, name)
-	return true, err
+	made, _, err = s.backUpFully(ctx, volume, name, name)
+	return made, err
 }
 
 // StartJob makes a recurring job that backs up every volume every minute, several

@@ -3,6 +3,7 @@ package longhorn
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -68,7 +69,7 @@ func deleteOurs[S, T any](ctx context.Context, s *System, all []Resource[S, T], 
 	left := 0
 	for i := range all {
 		one := &all[i]
-		if !hasAnyPrefix(one.Name, prefixes) || one.Labels[LabelManaged] != "true" {
+		if !ours(one, prefixes...) {
 			continue
 		}
 		left++
@@ -85,13 +86,10 @@ func deleteOurs[S, T any](ctx context.Context, s *System, all []Resource[S, T], 
 	return "", nil
 }
 
-func hasAnyPrefix(name string, prefixes []string) bool {
-	for _, prefix := range prefixes {
-		if strings.HasPrefix(name, prefix) {
-			return true
-		}
-	}
-	return false
+// ours bears the harness's label and a name that begins in one of these ways.
+func ours[S, T any](object *Resource[S, T], prefixes ...string) bool {
+	named := slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(object.Name, prefix) })
+	return named && object.Labels[LabelManaged] == "true"
 }
 
 // removeStore turns Longhorn's default backup target from the store to nowhere,

@@ -173,15 +173,8 @@ func (s *System) BackupWhole(ctx context.Context, volume, name string) (Backup, 
 	}
 	var done Backup
 	for _, each := range []string{name + "-first", name} {
-		backup := newBackup(volume, name, each, s.features)
-		if s.features.backupMode {
-			backup.Spec.BackupMode = modeFull
-		}
-		err := s.create(ctx, fmt.Sprintf("whole backup %s of volume %s", each, volume), backup)
-		if err == nil {
-			done, err = s.WaitBackup(ctx, each)
-		}
-		if err != nil {
+		var err error
+		if _, done, err = s.backUpFully(ctx, volume, name, each); err != nil {
 			return done, err
 		}
 	}
@@ -189,4 +182,19 @@ func (s *System) BackupWhole(ctx context.Context, volume, name string) (Backup, 
 		return done, fmt.Errorf("backup %s is %s, but has no URL; see what the manager that owns it logs", name, done.Status.State)
 	}
 	return done, nil
+}
+
+// backUpFully asks for a backup in the mode "full", where managers have modes, and
+// waits until it is Completed. It says whether the backup was made, whatever became
+// of it.
+func (s *System) backUpFully(ctx context.Context, volume, snapshot, name string) (made bool, done Backup, err error) {
+	backup := newBackup(volume, snapshot, name, s.features)
+	if s.features.backupMode {
+		backup.Spec.BackupMode = modeFull
+	}
+	if err := s.create(ctx, fmt.Sprintf("full backup %s of volume %s", name, volume), backup); err != nil {
+		return false, Backup{}, err
+	}
+	done, err = s.WaitBackup(ctx, name)
+	return true, done, err
 }

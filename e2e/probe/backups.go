@@ -76,8 +76,9 @@ func (c *Census) backups(ctx context.Context, from *connection, at time.Time) ([
 	if err := items(ctx, from, BackupsPart, c.options.BackupSelector, count); err != nil {
 		return nil, err
 	}
-	if c.options.Jobs {
-		if err := items(ctx, from, BackupsPart, "", func(b backup) {
+	jobs := c.options.JobSelector != ""
+	if jobs {
+		if err := items(ctx, from, BackupsPart, c.options.JobSelector, func(b backup) {
 			if b.Spec.Labels[labelJob] != "" {
 				ofJobs.add(b.state())
 			}
@@ -98,7 +99,7 @@ func (c *Census) backups(ctx context.Context, from *connection, at time.Time) ([
 		census(at, history.Waiting, clusterSubject, states.waiting()),
 		census(at, history.OldestWaiting, clusterSubject, age.Seconds()),
 	)
-	if c.options.Jobs {
+	if jobs {
 		samples = append(append(samples, ofJobs.samples(at, history.JobBackups)...),
 			census(at, history.JobWaiting, clusterSubject, ofJobs.waiting()))
 	}

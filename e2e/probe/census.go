@@ -36,8 +36,9 @@ type CensusOptions struct {
 	MaxShare float64
 	// BackupSelector limits the backups that are counted; empty: all of them.
 	BackupSelector string
-	// Jobs also counts the backups of recurring jobs, which the selector leaves out.
-	Jobs bool
+	// JobSelector limits the backups among which those of recurring jobs are counted,
+	// apart from the others; empty: they are not.
+	JobSelector string
 	// TopMessages is how many of the backups' messages are followed.
 	TopMessages int
 }

@@ -107,6 +107,43 @@ func TestCensusCounts(t *testing.T) {
 	}
 }
 
+// The backups of recurring jobs are counted apart, among those that the backlog's
+// selector leaves out.
+func TestCensusCountsTheBackupsOfJobs(t *testing.T) {
+	const ofJob = `"spec":{"labels":{"RecurringJob":"nightly"}}`
+	api := fullAPI(t)
+	api.on(longhornAPI+"backups", func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("labelSelector") == "ours!=true" {
+			body(listJSON("", `{`+ofJob+`}`, `{`+ofJob+`,"status":{"state":"Pending"}}`, `{`+ofJob+`,"status":{"state":"Completed"}}`,
+				`{"status":{"state":"Completed"}}`))(w, r)
+			return
+		}
+		body(listJSON("", `{"status":{"state":"Pending"}}`))(w, r)
+	})
+	c := censusOf(t, api, &memory{})
+	c.options.BackupSelector, c.options.JobSelector = "ours=true", "ours!=true"
+	samples, err := c.Sample(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := bySeries(samples)
+	for key, want := range map[string]float64{
+		"job-backups/New": 1, "job-backups/Pending": 1, "job-backups/Completed": 1, "job-backups/Error": 0, "job-waiting/cluster": 2,
+		"backups/Pending": 1, "backups/Completed": 0, "waiting/cluster": 1,
+	} {
+		if value, found := got[key]; !found || value != want {
+			t.Errorf("%s is %v (%v), want %v", key, value, found, want)
+		}
+	}
+	c.options.JobSelector = ""
+	if samples, err = c.Sample(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, found := bySeries(samples)["job-waiting/cluster"]; found {
+		t.Error("counted unasked")
+	}
+}
+
 func TestCensusPartsFailAlone(t *testing.T) {
 	half := listJSON("", backupJSON("b1", "", "", ""), backupJSON("b2", "", "", ""))
 	for name, answer := range map[string]http.HandlerFunc{

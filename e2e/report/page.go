@@ -2,7 +2,6 @@ package report
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -70,29 +69,15 @@ func (v Verdict) page(dir string) page.Data {
 	return d
 }
 
-// readLab reads what ran, as a run has recorded it: only what a reader is told of.
+// readLab tells what ran, as a run has recorded it: only what a reader is told of.
 // source is the checkout that the manager was built from, if it was.
 func readLab(dir string) (lab page.Lab, source string, err error) {
-	path := filepath.Join(dir, LabFile)
-	raw, err := os.ReadFile(path)
+	record, err := ReadLab(dir)
 	if errors.Is(err, os.ErrNotExist) {
 		return lab, "", fmt.Errorf("what ran is not known: there is no %s", LabFile)
 	}
 	if err != nil {
-		return lab, "", fmt.Errorf("read what ran: %w", err)
-	}
-	var record struct {
-		Spec struct {
-			Request struct{ Mode, ManagerSource string } `json:"request"`
-		} `json:"spec"`
-		NodeImage string `json:"nodeImage"`
-		Origins   []struct {
-			Component, Source, Version, Key, Digest string
-			Dirty                                   bool
-		} `json:"origins"`
-	}
-	if err := json.Unmarshal(raw, &record); err != nil {
-		return lab, "", fmt.Errorf("read what ran: %s: %w", path, err)
+		return lab, "", err
 	}
 	fact := func(name, value string) {
 		if value != "" {

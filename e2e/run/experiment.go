@@ -378,14 +378,20 @@ func (t *trial) cleanUp(ctx context.Context, failed bool) error {
 	if t.Foreign != nil {
 		return t.leave(ctx)
 	}
-	if failed {
-		if err := t.ExportLogs(ctx, t.labID(), filepath.Join(t.dir, "logs")); err != nil {
-			t.Progress.Logf("%v", err)
-		}
-	}
+	t.saveLogs(ctx, failed)
 	e, err := engine.Detect(ctx)
 	if err != nil {
 		return fmt.Errorf("clean up run %s: %w", t.id, err)
 	}
 	return t.Down(ctx, e, t.labID())
+}
+
+// saveLogs keeps the nodes' logs with the results when something failed.
+func (t *trial) saveLogs(ctx context.Context, failed bool) {
+	if !failed {
+		return
+	}
+	if err := t.ExportLogs(ctx, t.labID(), filepath.Join(t.dir, "logs")); err != nil {
+		t.Progress.Logf("%v", err)
+	}
 }

@@ -20,6 +20,7 @@ import (
 	"blackout/e2e/images"
 	"blackout/e2e/longhorn"
 	"blackout/e2e/power/disk"
+	"blackout/e2e/report"
 	"blackout/e2e/scenario"
 	"blackout/e2e/workspace"
 )
@@ -89,7 +90,7 @@ func recordOf(lab *Lab, ready bool) record {
 const (
 	// runLock begins the name of every lock that a run under way holds.
 	runLock      = "run-"
-	recordFile   = "lab.json"
+	recordFile   = report.LabFile
 	volumePrefix = "vol"
 	recordMode   = 0o644
 )
@@ -109,10 +110,7 @@ func (h Harness) Up(ctx context.Context, spec LabSpec) (*Lab, error) {
 	if shape.Disks, err = spec.disks(); err != nil {
 		return nil, err
 	}
-	release, err := h.Workspace.Lock(runLock+spec.Run, false)
-	if errors.Is(err, workspace.ErrLocked) {
-		return nil, fmt.Errorf("run %q is being made by another process: wait for it, or choose another name: %w", spec.Run, err)
-	}
+	release, err := h.lockRun(spec.Run)
 	if err != nil {
 		return nil, err
 	}
@@ -136,6 +134,15 @@ func (h Harness) Up(ctx context.Context, spec LabSpec) (*Lab, error) {
 		return nil, err
 	}
 	return lab, nil
+}
+
+// lockRun keeps other processes from making what bears the run's name.
+func (h Harness) lockRun(run string) (release func(), err error) {
+	release, err = h.Workspace.Lock(runLock+run, false)
+	if errors.Is(err, workspace.ErrLocked) {
+		return nil, fmt.Errorf("run %q is being made by another process: wait for it, or choose another name: %w", run, err)
+	}
+	return release, err
 }
 
 // Down removes a run's cluster and everything that belongs to it.
@@ -246,10 +253,8 @@ func (h Harness) openOrCreate(ctx context.Context, e *engine.Engine, lab *Lab) (
 		if err := lab.Provider.Repower(ctx); err != nil {
 			h.Progress.Logf("%v", err)
 		}
-		if lab.Cluster, err = lab.Provider.Open(); err == nil {
-			if _, err = lab.Cluster.Nodes(ctx); err == nil {
-				return true, nil
-			}
+		if err = lab.connect(ctx); err == nil {
+			return true, nil
 		}
 		h.Progress.Logf("the lab %q was made before but does not answer (%v): making it anew", lab.Spec.Run, err)
 	}
@@ -261,6 +266,14 @@ func (h Harness) openOrCreate(ctx context.Context, e *engine.Engine, lab *Lab) (
 	}
 	lab.Cluster, err = lab.Provider.Create(ctx)
 	return false, err
+}
+
+// connect opens a cluster that stands, and sees that it answers.
+func (l *Lab) connect(ctx context.Context) (err error) {
+	if l.Cluster, err = l.Provider.Open(); err == nil {
+		_, err = l.Cluster.Nodes(ctx)
+	}
+	return err
 }
 
 func (l *Lab) release() longhorn.Release {

@@ -2,7 +2,6 @@ package run
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -14,7 +13,6 @@ import (
 	"blackout/e2e/images"
 	"blackout/e2e/longhorn"
 	"blackout/e2e/scenario"
-	"blackout/e2e/workspace"
 )
 
 // labID names the cluster that the run is in: its own, or one that is used again.
@@ -64,10 +62,7 @@ func (h Harness) again(ctx context.Context, spec LabSpec) (*Lab, error) {
 	if err != nil {
 		return nil, fmt.Errorf("volume size %q: %w", spec.VolumeSize, err)
 	}
-	release, err := h.Workspace.Lock(runLock+spec.Run, false)
-	if errors.Is(err, workspace.ErrLocked) {
-		return nil, fmt.Errorf("run %q is being made by another process: wait for it, or choose another name: %w", spec.Run, err)
-	}
+	release, err := h.lockRun(spec.Run)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +76,7 @@ func (h Harness) again(ctx context.Context, spec LabSpec) (*Lab, error) {
 		return nil, err
 	}
 	lab := &Lab{Spec: spec, Set: old.set(), Prefix: volumePrefix, Provider: provider, Kubeconfig: provider.Kubeconfig()}
-	if err := h.reopen(ctx, lab); err != nil {
+	if err := lab.reopen(ctx); err != nil {
 		h.Progress.Logf("the cluster %q was left by an earlier run but does not answer (%v): making it anew", spec.Run, err)
 		return nil, h.Down(ctx, e, spec.Run)
 	}
@@ -110,8 +105,8 @@ func (r record) fits(spec LabSpec) error {
 }
 
 func (s LabSpec) shape() string {
-	return fmt.Sprintf("Longhorn %s, images %s, %d + %d nodes, %d volumes of %s with %d replicas, disks %q of %q",
-		s.Request.Longhorn, s.Request.Mode, s.ControlPlanes, s.Workers, s.Volumes, s.VolumeSize, s.Replicas, s.Filesystem, s.DiskSize)
+	return fmt.Sprintf("Longhorn %s, images %s, %d + %d nodes, %d volumes of %s with %d replicas, disks %q of %q, managers' memory %q",
+		s.Request.Longhorn, s.Request.Mode, s.ControlPlanes, s.Workers, s.Volumes, s.VolumeSize, s.Replicas, s.Filesystem, s.DiskSize, s.ManagerMemory)
 }
 
 // set is what runs in the cluster, but for the text of its CRDs.
@@ -124,15 +119,11 @@ func (r record) set() images.Set {
 
 // reopen gives a cluster its power back that an earlier run left without, and
 // connects.
-func (h Harness) reopen(ctx context.Context, lab *Lab) (err error) {
-	if err := lab.Provider.Repower(ctx); err != nil {
+func (l *Lab) reopen(ctx context.Context) error {
+	if err := l.Provider.Repower(ctx); err != nil {
 		return err
 	}
-	if lab.Cluster, err = lab.Provider.Open(); err != nil {
-		return err
-	}
-	_, err = lab.Cluster.Nodes(ctx)
-	return err
+	return l.connect(ctx)
 }
 
 // importer hands an image archive to nodes that run.
@@ -296,11 +287,7 @@ func (t *trial) keep(ctx context.Context, failed bool) {
 		t.Progress.Logf("what the run made is kept: volumes, backups and an object store that it installed are yours to remove")
 		return
 	}
-	if failed {
-		if err := t.ExportLogs(ctx, t.labID(), filepath.Join(t.dir, "logs")); err != nil {
-			t.Progress.Logf("%v", err)
-		}
-	}
+	t.saveLogs(ctx, failed)
 	if t.ledger != nil && t.Reuse != "" {
 		if err := t.ledger.Remove(ctx); err != nil {
 			t.Progress.Logf("%v", err)

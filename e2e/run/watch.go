@@ -29,7 +29,9 @@ func (t *trial) addProbes() error {
 	// what a cluster had before.
 	counted := probe.DefaultCensusOptions()
 	counted.BackupSelector = longhorn.LabelManaged + "=true"
-	counted.Jobs = t.Scenario.Count(scenario.StartJobs) > 0
+	if t.Scenario.Count(scenario.StartJobs) > 0 {
+		counted.JobSelector = longhorn.LabelManaged + "!=true"
+	}
 	census, err := probe.NewCensus(t.lab.Cluster, t.writer.Event, counted)
 	if err != nil {
 		return err
