@@ -77,6 +77,11 @@ func TestStretchRepeatsTheSteadyPhase(t *testing.T) {
 	g.Expect(err).To(MatchError(ContainSubstring("want one that has an end")))
 }
 
+func TestRatioIsOfTheSameTurn(t *testing.T) {
+	// The machine is ten times as slow from the second turn on, and then for the bare client only.
+	NewWithT(t).Expect(medianRatio([]float64{90, 20, 9}, []float64{100, 10, 10})).To(BeNumerically("~", 0.9))
+}
+
 func TestHighWater(t *testing.T) {
 	g := NewWithT(t)
 	path := filepath.Join(t.TempDir(), "status")

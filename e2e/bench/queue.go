@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
 	"blackout/e2e/backlog"
+	"blackout/e2e/bound"
 	"blackout/e2e/history"
 	"blackout/e2e/longhorn"
 	"blackout/e2e/scenario"
@@ -37,23 +39,42 @@ type nowhere struct{}
 
 func (nowhere) Event(history.Event) error { return nil }
 
-// queueRates submits as many backups by the queue and by a bare client, in turn,
-// and returns the rates of each turn in backups a second. Name is part of the
-// backups' names.
+// queueRates submits as many backups by the queue and by a bare client, and returns
+// the rates of each turn in backups a second. They take turns at being first: the
+// second meets a larger store, and more of the server's own garbage to collect.
+// Name is part of the backups' names.
 func (l *lab) queueRates(ctx context.Context, name string, count, turns int) (queued, raw []float64, err error) {
+	both := []func(turn int) error{
+		func(turn int) error {
+			totals, err := backlog.Queue(ctx, backlogOf(fmt.Sprintf("%s-queue-%d", name, turn), count), l.system, nowhere{})
+			queued = append(queued, totals.Rate())
+			return err
+		},
+		func(turn int) error {
+			elapsed, err := submitRaw(ctx, l.server.Config(), backlogOf(fmt.Sprintf("%s-raw-%d", name, turn), count))
+			raw = append(raw, float64(count)/elapsed.Seconds())
+			return err
+		},
+	}
 	for turn := range turns {
-		totals, err := backlog.Queue(ctx, backlogOf(fmt.Sprintf("%s-queue-%d", name, turn), count), l.system, nowhere{})
-		if err != nil {
-			return nil, nil, err
+		for _, one := range both {
+			if err := one(turn); err != nil {
+				return nil, nil, err
+			}
 		}
-		queued = append(queued, totals.Rate())
-		elapsed, err := submitRaw(ctx, l.server.Config(), backlogOf(fmt.Sprintf("%s-raw-%d", name, turn), count))
-		if err != nil {
-			return nil, nil, err
-		}
-		raw = append(raw, float64(count)/elapsed.Seconds())
+		slices.Reverse(both)
 	}
 	return queued, raw, nil
+}
+
+// medianRatio of the turns: what slows the machine down for a while meets both of
+// a turn.
+func medianRatio(mine, theirs []float64) float64 {
+	var ratios []float64
+	for i := range mine {
+		ratios = append(ratios, mine[i]/theirs[i])
+	}
+	return bound.Median(ratios)
 }
 
 // submitRaw makes the same backups with the same number of clients, and nothing
