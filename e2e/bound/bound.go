@@ -36,9 +36,6 @@ const (
 	// MinLooks is how many looks at the whole cluster a pass needs: each is a
 	// census, complete in itself.
 	MinLooks = 3
-	// MinBaselineSamples is how many samples make a median that one outlier does
-	// not move.
-	MinBaselineSamples = 5
 	// MaxBlindShare is how much of a phase may lie in gaps or silence.
 	MaxBlindShare = 0.25
 	// MaxShortShare is how much of what a node showed may belong to incarnations

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"blackout/e2e/history"
+	"blackout/e2e/scenario"
 )
 
 // excess is what lies over a limit in a set of tracks.
@@ -107,7 +108,7 @@ func (c check) growth() Result {
 		return res
 	}
 	if unknown != "" {
-		return res.inconclusive("fewer than %d baseline samples of %s of %s", MinBaselineSamples, c.bound.Series, unknown)
+		return res.inconclusive("fewer than %d baseline samples of %s of %s", scenario.MinBaselineSamples, c.bound.Series, unknown)
 	}
 	if why := c.phaseDoubt([]history.PhaseName{history.Baseline}); why != "" {
 		return res.inconclusive("%s", why)
@@ -134,7 +135,7 @@ func (c check) baselines() map[place]baseline {
 	}
 	out := map[place]baseline{}
 	for p, s := range samples {
-		if len(s) >= MinBaselineSamples {
+		if len(s) >= scenario.MinBaselineSamples {
 			out[p] = baseline{Median(values(s)), incarnations[p]}
 		}
 	}

@@ -64,6 +64,10 @@ var Series = map[string]Unit{
 	ProberCPU: Ratio, ProberMemory: Bytes, SampleCost: Seconds,
 }
 
+// HeapSeries are read from heap profiles, which are taken less often than all else
+// is sampled.
+var HeapSeries = []string{LiveHeap, AllocationRate, DeepCopyShare}
+
 // Subjects with incarnations.
 const (
 	ManagerSubject         = "longhorn-manager"

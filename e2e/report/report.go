@@ -158,7 +158,7 @@ func ReadScenario(path string) (scenario.Scenario, error) {
 
 // Known is what a scenario may name.
 func Known() scenario.Known {
-	return scenario.KnownOf(history.Series, history.PhaseNames, history.ManagerSubject, history.InstanceManagerSubject)
+	return scenario.KnownOf(history.Series, history.HeapSeries, history.PhaseNames, history.ManagerSubject, history.InstanceManagerSubject)
 }
 
 func load(dir string) (history.Run, error) { return history.Load(HistoryPath(dir)) }

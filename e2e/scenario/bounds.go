@@ -181,12 +181,26 @@ func (c *checker) boundPhases(path string, b Bound) {
 		bounded = bounded && ok
 		total.Duration += last.Duration
 	}
-	interval := c.scenario.Sampling.Interval
-	if !bounded || !b.Kind.reads("minSamples") || interval.Duration <= 0 {
+	interval, from := c.sampled(b.Series)
+	if !b.Kind.reads("minSamples") || interval.Duration <= 0 {
 		return
 	}
-	if samples := int(total.Duration / interval.Duration); samples < b.MinSamples {
-		c.fail(at(path+".minSamples", path+".phases", "sampling.interval", "phases"), "",
-			"%s.minSamples is %d, but %s has %d samples, one every %s", path, b.MinSamples, total, samples, interval)
+	if samples := int(total.Duration / interval.Duration); bounded && samples < b.MinSamples {
+		c.fail(at(path+".minSamples", path+".phases", path+".series", from, "phases"), "",
+			"%s.minSamples is %d, but %s has %d samples, one every %s: %s", path, b.MinSamples, total, samples, interval, from)
 	}
+	baseline := lasts[baselinePhase]
+	if samples := int(baseline.Duration / interval.Duration); b.Kind == Growth && samples < MinBaselineSamples {
+		c.fail(at("phases.baseline", path+".kind", path+".series", from), "",
+			"phases.baseline is %s, which has %d samples of %s, one every %s: %s; the median that %s compares with takes %d",
+			baseline, samples, b.Series, interval, from, path, MinBaselineSamples)
+	}
+}
+
+// sampled says how often a series is, and by which field.
+func (c *checker) sampled(series string) (every Duration, from string) {
+	if slices.Contains(c.known.HeapSeries, series) {
+		return c.scenario.Sampling.Heap, "sampling.heap"
+	}
+	return c.scenario.Sampling.Interval, "sampling.interval"
 }

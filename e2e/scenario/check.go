@@ -15,6 +15,9 @@ const (
 	// MaxBackupsPerVolume keeps a VolumeAttachment, which has a ticket a backup,
 	// far from etcd's limit; every new ticket rewrites it.
 	MaxBackupsPerVolume = 250
+	// MinBaselineSamples is how many samples make a median that one outlier does
+	// not move.
+	MinBaselineSamples = 5
 	// MaxSnapshotsPerVolume is Longhorn's own limit and its default.
 	MaxSnapshotsPerVolume = 250
 	// minSnapshotLimit is the least that Longhorn accepts as a limit.

@@ -17,6 +17,9 @@ type Known struct {
 	// Series maps each series to its unit; a unit that begins with "bytes" wants
 	// sizes, every other plain numbers.
 	Series map[string]string
+	// HeapSeries are sampled every sampling.heap, all others every
+	// sampling.interval.
+	HeapSeries []string
 	// Phases in their order.
 	Phases []string
 	// Subjects are common ones. Others are allowed (a node, a state, a function),
@@ -25,8 +28,8 @@ type Known struct {
 }
 
 // KnownOf is Known from the typed names of another package.
-func KnownOf[U, P ~string](series map[string]U, phases []P, subjects ...string) Known {
-	k := Known{Series: make(map[string]string, len(series)), Phases: texts(phases...), Subjects: subjects}
+func KnownOf[U, P ~string](series map[string]U, heapSeries []string, phases []P, subjects ...string) Known {
+	k := Known{Series: make(map[string]string, len(series)), HeapSeries: heapSeries, Phases: texts(phases...), Subjects: subjects}
 	for name, unit := range series {
 		k.Series[name] = string(unit)
 	}

@@ -13,7 +13,7 @@ import (
 	"blackout/e2e/history" //nolint:depguard // Only the test: it needs the real names, and history imports nothing of ours.
 )
 
-var realNames = KnownOf(history.Series, history.PhaseNames,
+var realNames = KnownOf(history.Series, history.HeapSeries, history.PhaseNames,
 	history.ManagerSubject, history.InstanceManagerSubject, history.ProberSubject)
 
 // valid uses every key once, but those of which outage_test.go has its own. The bad ones are made from it, so its lines count.
@@ -208,7 +208,11 @@ var badSizes = []bad{
 	{"phases: [steady]", "phases: []", []string{`42:13: bounds[0].phases is empty`}},
 	{"heap: 15s", "heap: 1s", []string{`36:9: sampling.heap is 1s, less than the interval of 5s`}},
 	{"minSamples: 12", "minSamples: 19", []string{
-		`44:17: bounds[0].minSamples is 19, but 1m30s has 18 samples, one every 5s`}},
+		`44:17: bounds[0].minSamples is 19, but 1m30s has 18 samples, one every 5s: sampling.interval`}},
+	{"series: grpc-connections", "series: deepcopy-share", []string{
+		`44:17: bounds[0].minSamples is 12, but 1m30s has 6 samples, one every 15s: sampling.heap`}},
+	{"kind: ceiling", "kind: growth", []string{
+		`31:13: phases.baseline is 1m, which has 4 samples of live-heap, one every 15s: sampling.heap; the median that bounds[1] compares with takes 5`}},
 	{"within: 1m", "within: 5m", []string{
 		`52:13: bounds[2].within is 5m, but recovery and steady are 4m30s together at most`}},
 	{"within: 1m", "within: 0s", []string{`52:13: bounds[2].within is 0s; want more than 0s`}},

@@ -141,7 +141,7 @@ func (d Data) baselines(b scenario.Bound) (medians []float64) {
 		}
 	}
 	for _, p := range order {
-		if len(values[p]) >= bound.MinBaselineSamples {
+		if len(values[p]) >= scenario.MinBaselineSamples {
 			medians = append(medians, bound.Median(values[p]))
 		}
 	}
