@@ -116,4 +116,6 @@ type Capabilities struct {
 	Destroy   bool `json:"destroy"`   // the cluster ends with the run
 	// Unsynced is what a cut can do to unsynced writes.
 	Unsynced []scenario.UnsyncedWrites `json:"unsynced,omitempty"`
+	// PowerNodes are the only ones that can lose their power; nil: every one.
+	PowerNodes []string `json:"powerNodes,omitempty"`
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/util/wait"
 
@@ -13,6 +14,7 @@ import (
 	"blackout/e2e/cluster/existing"
 	"blackout/e2e/images"
 	"blackout/e2e/longhorn"
+	"blackout/e2e/power"
 	"blackout/e2e/scenario"
 )
 
@@ -47,7 +49,7 @@ func (t *trial) adopt(ctx context.Context) error {
 	if t.lab.Cluster, err = provider.Create(ctx); err != nil {
 		return err
 	}
-	if err := able(s, t.lab.Cluster); err != nil {
+	if err := able(ctx, s, t.lab.Cluster); err != nil {
 		return err
 	}
 	release, err := longhorn.Find(ctx, t.lab.Cluster, t.Timeouts)
@@ -100,7 +102,7 @@ func (h Harness) Repower(ctx context.Context, spec existing.Spec) error {
 }
 
 // able refuses what the cluster's provider cannot do, before anything is done.
-func able(s scenario.Scenario, c cluster.Cluster) error {
+func able(ctx context.Context, s scenario.Scenario, c cluster.Cluster) error {
 	can := c.Capabilities()
 	switch {
 	case !can.CutPower:
@@ -110,6 +112,24 @@ func able(s scenario.Scenario, c cluster.Cluster) error {
 			c.Name(), s.Outage.UnsyncedWrites, can.Unsynced[0], can.Unsynced[0])
 	case s.Outage.Addresses == scenario.ShuffledAddresses && !can.Addresses:
 		return fmt.Errorf("cluster %s: its nodes cannot return with chosen addresses; leave outage.addresses out", c.Name())
+	case can.PowerNodes == nil:
+		return nil
+	}
+	nodes, err := c.Nodes(ctx)
+	if err != nil {
+		return err
+	}
+	plan, err := power.NewPlan(s, nodes)
+	if err != nil {
+		return err
+	}
+	for _, outage := range plan.Outages {
+		for _, node := range outage.Cut {
+			if !slices.Contains(can.PowerNodes, node.Name) {
+				return fmt.Errorf("cluster %s: the outage takes in node %s, and only those that the power file names may lose power: %s; name it there, or choose others (outage.nodes)",
+					c.Name(), node.Name, strings.Join(can.PowerNodes, ", "))
+			}
+		}
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -13,16 +14,28 @@ import (
 	"blackout/e2e/scenario"
 )
 
-// fakeCluster is a fake one that can do what it says.
-type fakeCluster struct{ can cluster.Capabilities }
+// fakeCluster is a fake one that has these nodes and can do what it says.
+type fakeCluster struct {
+	can   cluster.Capabilities
+	nodes []cluster.Node
+}
 
-func (fakeCluster) Name() string                                  { return "other" }
-func (fakeCluster) Client() klient.Client                         { return nil }
-func (fakeCluster) Nodes(context.Context) ([]cluster.Node, error) { return nil, nil }
-func (c fakeCluster) Capabilities() cluster.Capabilities          { return c.can }
+func (fakeCluster) Name() string                                    { return "other" }
+func (fakeCluster) Client() klient.Client                           { return nil }
+func (c fakeCluster) Nodes(context.Context) ([]cluster.Node, error) { return c.nodes, nil }
+func (c fakeCluster) Capabilities() cluster.Capabilities            { return c.can }
 
 func TestAbleRefusesWhatAClusterCannotDo(t *testing.T) {
 	keep := cluster.Capabilities{CutPower: true, Unsynced: []scenario.UnsyncedWrites{scenario.Keep}}
+	some := keep
+	some.PowerNodes = []string{"a"}
+	cut := func(which scenario.NodeSet) scenario.Outage {
+		return scenario.Outage{
+			UnsyncedWrites: scenario.Keep, Nodes: which, Repeats: 1, Duration: scenario.Duration{Duration: time.Second},
+			Addresses: scenario.SameAddresses, Order: scenario.Together,
+		}
+	}
+	nodes := []cluster.Node{{Name: "a", Role: cluster.Worker}, {Name: "b", Role: cluster.ControlPlane}}
 	for name, test := range map[string]struct {
 		can    cluster.Capabilities
 		outage scenario.Outage
@@ -31,10 +44,12 @@ func TestAbleRefusesWhatAClusterCannotDo(t *testing.T) {
 		"no power switch":  {cluster.Capabilities{}, scenario.Outage{UnsyncedWrites: scenario.Keep}, "cannot lose their power"},
 		"keeps":            {keep, scenario.Outage{UnsyncedWrites: scenario.Drop}, "outage.unsyncedWrites is drop, but a cut of its nodes makes them: keep"},
 		"cannot shuffle":   {keep, scenario.Outage{UnsyncedWrites: scenario.Keep, Addresses: scenario.ShuffledAddresses}, "chosen addresses"},
+		"a node too many":  {some, cut(scenario.AllNodes), "the outage takes in node b, and only those that the power file names may lose power: a"},
+		"only what it may": {some, cut(scenario.Workers), ""},
 		"does all of this": {keep, scenario.Outage{UnsyncedWrites: scenario.Keep, Addresses: scenario.SameAddresses}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := able(scenario.Scenario{Outage: test.outage}, fakeCluster{test.can})
+			err := able(t.Context(), scenario.Scenario{Outage: test.outage}, fakeCluster{test.can, nodes})
 			if test.says == "" {
 				NewWithT(t).Expect(err).NotTo(HaveOccurred())
 				return

@@ -187,7 +187,7 @@ func (t *trial) make(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	return able(s, t.lab.Cluster)
+	return able(ctx, s, t.lab.Cluster)
 }
 
 func (t *trial) keepRecord() error {

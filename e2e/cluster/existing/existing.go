@@ -155,5 +155,5 @@ func (c adopted) Capabilities() cluster.Capabilities {
 	if c.power == nil {
 		return cluster.Capabilities{}
 	}
-	return cluster.Capabilities{CutPower: true, Unsynced: []scenario.UnsyncedWrites{c.power.UnsyncedWrites}}
+	return cluster.Capabilities{CutPower: true, Unsynced: []scenario.UnsyncedWrites{c.power.UnsyncedWrites}, PowerNodes: c.power.Nodes}
 }
