@@ -19,9 +19,13 @@ import (
 
 // PprofOptions tune the pprof probe.
 type PprofOptions struct {
-	// HeapEvery is the least time between two heap profiles of one process:
-	// each makes it collect its garbage.
+	// HeapEvery is the time between two heap profiles of one process: each makes it
+	// collect its garbage.
 	HeapEvery time.Duration
+	// Interval is the time between two looks. The look that comes nearest to when a
+	// heap profile is due reads it: looks are never on time to the millisecond, and
+	// the next one would be late by an interval.
+	Interval time.Duration
 	// PodTimeout bounds everything that is asked of one pod in one look.
 	PodTimeout time.Duration
 	// TopRoots is how many root functions are named.
@@ -33,7 +37,12 @@ type PprofOptions struct {
 
 // DefaultPprofOptions fit a look every 5 s.
 func DefaultPprofOptions() PprofOptions {
-	return PprofOptions{HeapEvery: 30 * time.Second, PodTimeout: 10 * time.Second, TopRoots: 10, Doubt: 10 * time.Second}
+	return PprofOptions{HeapEvery: 30 * time.Second, Interval: 5 * time.Second, PodTimeout: 10 * time.Second, TopRoots: 10, Doubt: 10 * time.Second}
+}
+
+// heapDue says whether a look that begins now reads the heap.
+func (o PprofOptions) heapDue(last, now time.Time) bool {
+	return now.Sub(last) >= o.HeapEvery-o.Interval/2
 }
 
 // Pprof samples the Go runtime of every manager and instance manager.

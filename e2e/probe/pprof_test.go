@@ -314,3 +314,31 @@ func TestIsDeepCopy(t *testing.T) {
 		}
 	}
 }
+
+func TestHeapIsReadByTheNearestLook(t *testing.T) {
+	for name, tc := range map[string]struct {
+		heap, interval time.Duration
+		want           int // heaps in twelve looks, which come a little late and a little early
+	}{
+		"every second look": {10 * time.Second, 5 * time.Second, 6},
+		"every third":       {15 * time.Second, 5 * time.Second, 4},
+		"each":              {5 * time.Second, 5 * time.Second, 12},
+		"between two looks": {12 * time.Second, 5 * time.Second, 6},
+	} {
+		t.Run(name, func(t *testing.T) {
+			options := PprofOptions{HeapEvery: tc.heap, Interval: tc.interval}
+			began := time.Unix(1e9, 0)
+			var last time.Time
+			read := 0
+			for i := range 12 {
+				now := began.Add(time.Duration(i)*tc.interval + time.Duration(i%3-1)*300*time.Millisecond)
+				if options.heapDue(last, now) {
+					last, read = now, read+1
+				}
+			}
+			if read != tc.want {
+				t.Errorf("%d heaps, want %d", read, tc.want)
+			}
+		})
+	}
+}

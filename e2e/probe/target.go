@@ -34,7 +34,7 @@ type target struct {
 	trusted  int32        // the last of them that is known to end in this incarnation
 	doubted  int32        // the last of them that is not
 	until    time.Time    // when doubt ends
-	nextHeap time.Time
+	heapAt   time.Time    // when the look began that read the last one
 	lastHeap *heap
 	roots    map[string]bool // named so far
 }
@@ -135,6 +135,7 @@ func (t *target) sample(ctx context.Context, options PprofOptions) ([]history.Sa
 		return nil, err
 	}
 	defer t.give()
+	began := time.Now()
 	counts, err := ask(ctx, t, func(ctx context.Context, e *endpoint) (goroutines, error) { return e.goroutines(ctx) })
 	if err != nil {
 		return nil, err
@@ -143,7 +144,7 @@ func (t *target) sample(ctx context.Context, options PprofOptions) ([]history.Sa
 		return nil, err
 	}
 	samples := t.goroutineSamples(time.Now(), counts, options.TopRoots)
-	if time.Now().Before(t.nextHeap) {
+	if !options.heapDue(t.heapAt, began) {
 		return samples, nil
 	}
 	measured, err := ask(ctx, t, func(ctx context.Context, e *endpoint) (heap, error) { return e.heap(ctx) })
@@ -157,7 +158,7 @@ func (t *target) sample(ctx context.Context, options PprofOptions) ([]history.Sa
 	if err != nil {
 		return samples, err
 	}
-	t.nextHeap = time.Now().Add(options.HeapEvery)
+	t.heapAt = began
 	return append(samples, more...), nil
 }
 

@@ -16,7 +16,7 @@ import (
 // probe's to keep.
 func (t *trial) addProbes() error {
 	options := probe.DefaultPprofOptions()
-	options.HeapEvery = t.Scenario.Sampling.Heap.Duration
+	options.HeapEvery, options.Interval = t.Scenario.Sampling.Heap.Duration, t.Scenario.Sampling.Interval.Duration
 	var err error
 	if t.pprof, err = probe.NewPprof(t.lab.Cluster, t.writer.Event, options); err != nil {
 		return err
