@@ -71,6 +71,11 @@ type Result struct {
 	Extra map[string]float64 `json:"extra,omitempty"`
 }
 
+// SawNothing tells an Observed of 0 that was not seen from one that was.
+func (r Result) SawNothing() bool {
+	return r.At.IsZero() && r.Observed == 0 && r.Verdict == Inconclusive
+}
+
 // Judgement is the verdict on a run and how it compares to what was expected.
 type Judgement struct {
 	Verdict Verdict `json:"verdict"`

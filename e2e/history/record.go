@@ -68,7 +68,7 @@ func (r *Record) UnmarshalJSON(data []byte) error {
 		// The version is looked at first: fields of another version are no news.
 		var v struct{ Version int }
 		if err := json.Unmarshal(raw.Data, &v); err == nil && v.Version != Version {
-			return fmt.Errorf("version %d of the format, this program reads version %d", v.Version, Version)
+			return fmt.Errorf("version %d of the format, this program reads version %d: use the blackout that wrote it", v.Version, Version)
 		}
 	case PhaseRecord:
 		into = &r.Phase

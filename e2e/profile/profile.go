@@ -146,24 +146,19 @@ func Diff(kind Kind, before, after Capture, options Options) (Growth, error) {
 // Net is by how much the whole grew; below zero when it shrank.
 func (g Growth) Net() int64 { return g.After - g.Before }
 
-// Cause is the path that the growth is called after: the most grown one when it
-// is the program's own. When it is a library's, the path that calls into that
-// library: gRPC makes most of a connection's buffers in goroutines whose stacks
-// do not show who asked for the connection. Otherwise the most grown path of the
-// program, or at least of anything; false when nothing grew.
+// Cause is the path that the growth is called after: the most grown one, unless it
+// is a library's and something of the program calls into that library and grew,
+// too: gRPC makes most of a connection's buffers in goroutines whose stacks do not
+// show who asked for the connection. What else of the program grew is no cause.
+// False when nothing grew.
 func (g Growth) Cause() (Path, bool) {
 	if len(g.Paths) == 0 {
 		return Path{}, false
 	}
 	first := g.Paths[0]
 	inLibrary := slices.ContainsFunc(first.Functions, func(f string) bool { return hasPrefix(f, g.libraries) })
-	switch own := slices.IndexFunc(g.Paths, func(p Path) bool { return p.Own }); {
-	case first.Own:
-		return first, true
-	case inLibrary && len(g.Callers) > 0:
+	if !first.Own && inLibrary && len(g.Callers) > 0 {
 		return g.Callers[0], true
-	case own >= 0:
-		return g.Paths[own], true
 	}
 	return first, true
 }

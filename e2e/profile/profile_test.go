@@ -112,6 +112,15 @@ func TestDiffNamesTheLeakOf9978(t *testing.T) {
 	}
 }
 
+func TestWhatElseGrewIsNoCause(t *testing.T) {
+	before := synthetic("inuse_space", weight{informer, 40 << 20})
+	after := synthetic("inuse_space", weight{reader, 33 << 20}, weight{informer, 45 << 20}, weight{deepCopy, 11 << 20}) // nobody was seen to ask for it
+	g := diff(t, Heap, before, after)
+	if cause, found := g.Cause(); !found || cause.Own || !strings.HasSuffix(cause.String(), "bufio.NewReaderSize") {
+		t.Errorf("cause is %s", cause)
+	}
+}
+
 func TestDiffCountsGoroutines(t *testing.T) {
 	run := []string{grpcLib + "/internal/grpcsync.(*CallbackSerializer).run", "runtime.selectgo", "runtime.gopark"}
 	idle := []string{"net/http.(*conn).serve", "runtime.gopark"}

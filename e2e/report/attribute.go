@@ -70,6 +70,7 @@ func attribute(dir string, run history.Run) (growths []Growth, notes []string, d
 		}
 		growth, err := profile.Diff(k.kind, before, after, profile.DefaultOptions())
 		if err != nil {
+			err = fmt.Errorf("%s and %s: %w", before.File, after.File, err)
 			notes = append(notes, err.Error())
 			if errors.Is(err, profile.ErrType) {
 				damaged = errors.Join(damaged, err)

@@ -33,9 +33,13 @@ type Projection struct {
 	Reached string `json:"reached,omitempty"`
 }
 
+// leastReconciles are enough for a price: what a process gains and loses beside
+// them is not theirs.
+const leastReconciles = 10
+
 func cost(run history.Run, g profile.Growth, from, to time.Time) Growth {
 	out := Growth{Growth: g}
-	if n, known := failedBetween(run, g.Incarnation, from, to); known {
+	if n, known := failedBetween(run, g.Incarnation, from, to); known && n >= leastReconciles {
 		if each, err := profile.PerUnit(g.Net(), n); err == nil {
 			out.FailedReconciles, out.PerReconcile = n, each
 		}

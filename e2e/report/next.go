@@ -46,26 +46,28 @@ func (v Verdict) NextSteps() []string {
 }
 
 // begin is where in the source to begin: who asked for what grew, by the heap, or
-// by the goroutines where no heap grew. The command shows the goroutines.
+// else by the goroutines. Where neither shows the program's own code no place is
+// told: a library's would lead astray. The command shows the goroutines.
 func (v Verdict) begin() (string, bool) {
-	asked, found := v.largest()
+	heap, _ := v.largest()
 	goroutines := v.mostGoroutines()
-	if !found {
-		asked = goroutines
+	var clues []string
+	for _, g := range []Growth{heap, goroutines} {
+		path, found := g.Cause()
+		if !found || !path.Own {
+			continue
+		}
+		where := profile.Short(path.Functions[len(path.Functions)-1])
+		if path.At != "" {
+			where += " (" + path.At + ")"
+		}
+		clues = append(clues, where)
+		break
 	}
-	path, found := asked.Cause()
-	if !found {
-		return "", false
-	}
-	where := ""
-	if path.At != "" {
-		where = " (" + path.At + ")"
-	}
-	step := "where to begin: " + profile.Short(path.Functions[len(path.Functions)-1]) + where
 	if goroutines.Net() > 0 {
-		step += fmt.Sprintf("; %d goroutines more, most in %s: %s", goroutines.Net(), profile.Short(goroutines.Paths[0].Functions[0]), goroutines.Command)
+		clues = append(clues, fmt.Sprintf("%d goroutines more, most in %s: %s", goroutines.Net(), profile.Short(goroutines.Paths[0].Functions[0]), goroutines.Command))
 	}
-	return step, true
+	return "where to begin: " + strings.Join(clues, "; "), len(clues) > 0
 }
 
 // mostGoroutines is the largest growth of goroutines; the zero one if none grew.

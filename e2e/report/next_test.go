@@ -9,6 +9,7 @@ import (
 
 	"blackout/e2e/bound"
 	"blackout/e2e/history"
+	"blackout/e2e/profile"
 )
 
 func TestNextStepsOfARealLeak(t *testing.T) {
@@ -25,7 +26,7 @@ func TestNextStepsOfARealLeak(t *testing.T) {
 	g.Expect(steps[2]).To(And(HavePrefix("what broke connections-trend: "), ContainSubstring(`.data.series=="grpc-connections"`), ContainSubstring(`> "2026-11-23T`)))
 	var text strings.Builder
 	g.Expect(v.WriteText(&text)).To(Succeed())
-	g.Expect(text.String()).To(ContainSubstring("  look at 3    " + steps[2] + "\n"))
+	g.Expect(text.String()).To(And(ContainSubstring("  in the run's directory:\n  look at 1    "), ContainSubstring("  look at 3    "+steps[2]+"\n")))
 }
 
 func TestNextSteps(t *testing.T) {
@@ -70,6 +71,30 @@ func TestNextSteps(t *testing.T) {
 			g.Expect(steps).To(HaveLen(len(test.want)), "%q", steps)
 			for i, want := range test.want {
 				g.Expect(steps[i]).To(HavePrefix(want))
+			}
+		})
+	}
+}
+
+func TestWhereToBeginIsTheProgramsOwn(t *testing.T) {
+	grown := func(kind profile.Kind, own bool, function, at string) Growth {
+		return Growth{Growth: profile.Growth{Kind: kind, After: 9, Command: "go tool pprof " + string(kind), Paths: []profile.Path{{Functions: []string{function}, Own: own, At: at}}}}
+	}
+	library, ours := grown(profile.Heap, false, "bufio.NewReaderSize", "bufio.go:57"), grown(profile.Heap, true, "a/util.Connect", "grpcutil.go:55")
+	for name, test := range map[string]struct {
+		growth []Growth
+		want   string
+	}{
+		"the heap's":                  {[]Growth{ours}, "where to begin: util.Connect (grpcutil.go:55)"},
+		"not a library's":             {[]Growth{library}, ""},
+		"the goroutines', if it must": {[]Growth{library, grown(profile.Goroutines, true, "a/b.run", "b.go:1")}, "where to begin: b.run (b.go:1); 9 goroutines more, most in b.run: go tool pprof goroutine"},
+		"what there is":               {[]Growth{library, grown(profile.Goroutines, false, "grpc.run", "grpc.go:1")}, "where to begin: 9 goroutines more, most in grpc.run: go tool pprof goroutine"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			step, found := Verdict{Growth: test.growth}.begin()
+			NewWithT(t).Expect(found).To(Equal(test.want != ""))
+			if found {
+				NewWithT(t).Expect(step).To(Equal(test.want))
 			}
 		})
 	}

@@ -58,7 +58,7 @@ func TestOutagesAreDrawnAsCarriedOut(t *testing.T) {
 	g := NewWithT(t)
 	v := Verdict{Outages: outages(twice())}
 	var text strings.Builder
-	v.markdown(&text)
+	v.markdown(&text, "")
 	_, after, found := strings.Cut(text.String(), "\n## Timeline\n\n```text\n")
 	g.Expect(found).To(BeTrue())
 	got, _, _ := strings.Cut(after, "```")

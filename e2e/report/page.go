@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -21,7 +20,7 @@ func (v Verdict) WritePage(dir, path string) error {
 		return err
 	}
 	if err := os.WriteFile(path, b.Bytes(), fileMode); err != nil {
-		return fmt.Errorf("write the page: %w; free some space, then: blackout report %s", err, dir)
+		return fmt.Errorf("write the page: %w; see to it, then: blackout report %s", err, dir)
 	}
 	return nil
 }
@@ -30,7 +29,7 @@ func (v Verdict) WritePage(dir, path string) error {
 // broke early has little there: what is missing is said.
 func (v Verdict) page(dir string) page.Data {
 	d := page.Data{
-		Judgement: v.Judgement, ExitCode: v.ExitCode, Command: v.repeat(), Notes: slices.Clone(v.Notes), Amount: amount,
+		Judgement: v.Judgement, ExitCode: v.ExitCode, Command: repeat(v.Run.Longhorn, dir), Notes: slices.Clone(v.Notes), Amount: amount,
 	}
 	d.Run.Header = v.Run
 	read := v.read
@@ -59,31 +58,27 @@ func (v Verdict) page(dir string) page.Data {
 	if err == nil {
 		d.ScenarioText = string(text)
 	}
-	var source string
-	if d.Lab, source, err = readLab(dir); err != nil {
+	if d.Lab, err = readLab(dir); err != nil {
 		d.Notes = append(d.Notes, err.Error())
-	}
-	if source != "" {
-		d.Command += " --manager-src " + strconv.Quote(source)
 	}
 	return d
 }
 
 // readLab tells what ran, as a run has recorded it: only what a reader is told of.
-// source is the checkout that the manager was built from, if it was.
-func readLab(dir string) (lab page.Lab, source string, err error) {
+func readLab(dir string) (lab page.Lab, err error) {
 	record, err := ReadLab(dir)
 	if errors.Is(err, os.ErrNotExist) {
-		return lab, "", fmt.Errorf("what ran is not known: there is no %s", LabFile)
+		return lab, fmt.Errorf("what ran is not known: there is no %s", LabFile)
 	}
 	if err != nil {
-		return lab, "", err
+		return lab, err
 	}
 	fact := func(name, value string) {
 		if value != "" {
 			lab.Facts = append(lab.Facts, page.Fact{Name: name, Value: value})
 		}
 	}
+	fact("cluster of somebody else, by its context", record.Spec.Existing.Context)
 	fact("images", record.Spec.Request.Mode)
 	fact("manager built from", record.Spec.Request.ManagerSource)
 	fact("node image", record.NodeImage)
@@ -102,7 +97,7 @@ func readLab(dir string) (lab page.Lab, source string, err error) {
 		}
 	}
 	fact("data plane", strings.Join(plane, ", "))
-	return lab, record.Spec.Request.ManagerSource, nil
+	return lab, nil
 }
 
 // dataPlane are the components that hold the data.

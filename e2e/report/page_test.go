@@ -186,6 +186,13 @@ func TestPageOfARunWithoutSamples(t *testing.T) {
 	g.Expect(part(t, page, "bounds")).To(And(ContainSubstring("nothing"), Not(MatchRegexp(`</svg> pass<`))))
 }
 
+func lose(t *testing.T, dir string) {
+	t.Helper()
+	if err := os.Remove(filepath.Join(dir, HistoryFile+".gz")); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestPageOfDamagedInput(t *testing.T) {
 	for name, test := range map[string]struct {
 		damage func(t *testing.T, dir string)
@@ -204,10 +211,15 @@ func TestPageOfDamagedInput(t *testing.T) {
 				t.Fatal(err)
 			}
 			write(t, path, raw[:len(raw)/2])
-		}, "unexpected EOF"},
+		}, "unexpected EOF; copy the run's directory again from where it is kept, or repeat the run"},
+		"a history that was lost": {func(t *testing.T, dir string) { lose(t, dir) }, "or repeat the run"},
+		"a run that broke before there was one": {func(t *testing.T, dir string) {
+			lose(t, dir)
+			write(t, filepath.Join(dir, VerdictFile), []byte("{}"))
+		}, "the run broke before anything was recorded: summary.md beside it says why"},
 		"another version of the format": {func(t *testing.T, dir string) {
 			pack(t, dir, []byte(strings.Replace(unpacked(t, dir), `"version":1`, `"version":2`, 1)))
-		}, "history.jsonl.gz:1: version 2 of the format, this program reads version 1"},
+		}, "history.jsonl.gz:1: version 2 of the format, this program reads version 1: use the blackout that wrote it"},
 		"a scenario that is none": {func(t *testing.T, dir string) {
 			write(t, filepath.Join(dir, ScenarioFile), []byte("name: x\nbonds: []\n"))
 		}, "scenario.yaml:2:1: "},

@@ -88,7 +88,7 @@ func Rebound(dir string, saved, today scenario.Scenario) (scenario.Scenario, err
 		return saved, fmt.Errorf("%s is a run of scenario %s, not of %s: judge it by a file of its own scenario", dir, saved.Name, today.Name)
 	}
 	s := saved.JudgedBy(today)
-	if err := s.Validate(Known()); err != nil {
+	if err := s.Validate(ofRun()); err != nil {
 		return saved, fmt.Errorf("the bounds of scenario %s do not fit the run in %s: %w", today.Name, dir, err)
 	}
 	return s, nil
@@ -125,9 +125,9 @@ func acted(run history.Run) (notes []string) {
 // Load reads what a run's directory holds of what was to be done and of what was
 // seen.
 func Load(dir string) (scenario.Scenario, history.Run, error) {
-	s, err := ReadScenario(filepath.Join(dir, ScenarioFile))
+	s, err := readScenario(filepath.Join(dir, ScenarioFile), ofRun())
 	if errors.Is(err, os.ErrNotExist) {
-		return s, history.Run{}, fmt.Errorf("%s is no run's directory: %w", dir, err)
+		return s, history.Run{}, fmt.Errorf("%s is no run's directory: %w; give one that \"blackout run\" has written", dir, err)
 	}
 	if err != nil {
 		return s, history.Run{}, err
@@ -148,12 +148,14 @@ func (v Verdict) Broken(run history.Header, err error) Verdict {
 }
 
 // ReadScenario reads a scenario by the names that a history may hold.
-func ReadScenario(path string) (scenario.Scenario, error) {
+func ReadScenario(path string) (scenario.Scenario, error) { return readScenario(path, Known()) }
+
+func readScenario(path string, known scenario.Known) (scenario.Scenario, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return scenario.Scenario{}, fmt.Errorf("read the scenario: %w", err)
 	}
-	return scenario.Decode(path, data, Known())
+	return scenario.Decode(path, data, known)
 }
 
 // Known is what a scenario may name.
@@ -161,7 +163,24 @@ func Known() scenario.Known {
 	return scenario.KnownOf(history.Series, history.HeapSeries, history.PhaseNames, history.ManagerSubject, history.InstanceManagerSubject)
 }
 
-func load(dir string) (history.Run, error) { return history.Load(HistoryPath(dir)) }
+// ofRun is what the scenario of a run that is over may name.
+func ofRun() scenario.Known {
+	known := Known()
+	known.Recorded = true
+	return known
+}
+
+func load(dir string) (history.Run, error) {
+	run, err := history.Load(HistoryPath(dir))
+	if err == nil {
+		return run, nil
+	}
+	next := "copy the run's directory again from where it is kept, or repeat the run"
+	if _, noVerdict := os.Stat(filepath.Join(dir, VerdictFile)); errors.Is(err, os.ErrNotExist) && noVerdict == nil {
+		next = "the run broke before anything was recorded: " + SummaryFile + " beside it says why"
+	}
+	return run, fmt.Errorf("%w; %s", err, next)
+}
 
 // HistoryPath of a run's directory: as it is written, or compressed as it is kept.
 func HistoryPath(dir string) string {

@@ -31,6 +31,33 @@ func copied(t *testing.T) string {
 	return dir
 }
 
+// Today's checks may refuse a scenario that ran yesterday: the run is judged still.
+func TestSavedRunThatNobodyWouldBeginToday(t *testing.T) {
+	g, dir := NewWithT(t), copied(t)
+	path := filepath.Join(dir, ScenarioFile)
+	text, err := os.ReadFile(path)
+	g.Expect(err).NotTo(HaveOccurred())
+	short := strings.Replace(string(text), "baseline: 45s", "baseline: 10s", 1)
+	g.Expect(short).NotTo(Equal(string(text)))
+	g.Expect(os.WriteFile(path, []byte(short), fileMode)).To(Succeed())
+	_, err = ReadScenario(path)
+	g.Expect(err).To(MatchError(ContainSubstring("phases.baseline is 10s")))
+	_, err = Judge(dir)
+	g.Expect(err).NotTo(HaveOccurred())
+	today, err := ReadScenario(filepath.Join(saved, ScenarioFile))
+	g.Expect(err).NotTo(HaveOccurred())
+	_, err = JudgeBy(dir, today)
+	g.Expect(err).NotTo(HaveOccurred())
+}
+
+func TestSummaryTellsNothingFromZero(t *testing.T) {
+	g := NewWithT(t)
+	var text strings.Builder
+	v := Verdict{Judgement: bound.Judgement{Results: []bound.Result{{Bound: "a", Verdict: bound.Inconclusive}, {Bound: "b", Verdict: bound.Pass}}}}
+	v.markdown(&text, "blackout run")
+	g.Expect(text.String()).To(And(ContainSubstring("| a | inconclusive | nothing | 0 |"), ContainSubstring("| b | pass | 0 | 0 |"), HaveSuffix("`blackout run`\n")))
+}
+
 func TestSavedRunIsJudgedAgain(t *testing.T) {
 	g := NewWithT(t)
 	v, err := Judge(saved)
@@ -252,6 +279,15 @@ func TestCostOfALeak(t *testing.T) {
 	g.Expect(got.Projection.OfContainer).To(BeFalse())
 	g.Expect(got.Projection.Reached).To(Equal("2h56m0s"), "1758 MiB are left, at 10 MiB a minute")
 	g.Expect(got.meanings()).To(HaveLen(2))
+
+	few := run
+	few.Samples = slices.Clone(run.Samples)
+	for i := range few.Samples {
+		if s := &few.Samples[i]; s.Series == history.FailedReconciles {
+			s.Value /= 100 // 9.5 in all
+		}
+	}
+	g.Expect(cost(few, diff, start, start.Add(19*time.Minute)).PerReconcile).To(BeZero(), "too few for a price")
 
 	add(0, history.MemoryLimit, gibibyte)
 	got = cost(run, diff, start.Add(5*time.Minute), start.Add(25*time.Minute))

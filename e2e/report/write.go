@@ -28,7 +28,7 @@ func (v Verdict) Write(dir string) error {
 		return fmt.Errorf("write the verdict: %w", err)
 	}
 	var summary strings.Builder
-	v.markdown(&summary)
+	v.markdown(&summary, repeat(v.Run.Longhorn, dir))
 	for _, file := range []struct {
 		name string
 		data []byte
@@ -40,7 +40,7 @@ func (v Verdict) Write(dir string) error {
 	return v.WritePage(dir, filepath.Join(dir, PageFile))
 }
 
-func (v Verdict) markdown(w io.Writer) {
+func (v Verdict) markdown(w io.Writer, again string) {
 	p := func(format string, args ...any) { _, _ = fmt.Fprintf(w, format, args...) }
 	p("# %s on Longhorn %s: %s\n\n%s (verdict: %s, exit code %d)\n\n", v.Run.Scenario, v.Run.Longhorn, v.Judgement.Outcome, v.Judgement.Reason, v.Judgement.Verdict, v.ExitCode)
 	if v.Run.Parts != "" {
@@ -48,7 +48,11 @@ func (v Verdict) markdown(w io.Writer) {
 	}
 	p("| bound | verdict | observed | limit | why |\n|---|---|---|---|---|\n")
 	for _, r := range v.Judgement.Results {
-		p("| %s | %s | %s | %s | %s |\n", r.Bound, v.told(r), amount(r.Observed, history.Unit(r.Unit)), amount(r.Limit, history.Unit(r.Unit)), strings.ReplaceAll(r.Reason, "|", "\\|"))
+		seen := amount(r.Observed, history.Unit(r.Unit))
+		if r.SawNothing() {
+			seen = "nothing"
+		}
+		p("| %s | %s | %s | %s | %s |\n", r.Bound, v.told(r), seen, amount(r.Limit, history.Unit(r.Unit)), strings.ReplaceAll(r.Reason, "|", "\\|"))
 	}
 	if len(v.Outages) > 0 {
 		p("\n## Timeline\n\n```text\n%s```\n", drawn(v.Outages))
@@ -74,12 +78,7 @@ func (v Verdict) markdown(w io.Writer) {
 	for _, note := range v.Notes {
 		p("\n- %s", note)
 	}
-	p("\n\nRun %s. Repeat it (the seed, %d, is in the scenario): `%s`\n", v.Run.Run, v.Run.Seed, v.repeat())
-}
-
-// repeat is the command that repeats the run, from within its directory.
-func (v Verdict) repeat() string {
-	return fmt.Sprintf("blackout run --longhorn %s --scenario %s", v.Run.Longhorn, ScenarioFile)
+	p("\n\nRun %s. Repeat it (the seed, %d, is in the scenario): `%s`\n", v.Run.Run, v.Run.Seed, again)
 }
 
 func (v Verdict) markdownObserved(p func(string, ...any)) {
@@ -145,6 +144,9 @@ func (v Verdict) WriteText(w io.Writer) error {
 		fmt.Fprintf(&b, "  recovery     %s\n", strings.Join(steps, ", "))
 	}
 	for i, step := range v.NextSteps() {
+		if i == 0 {
+			b.WriteString("  in the run's directory:\n")
+		}
 		fmt.Fprintf(&b, "  look at %d    %s\n", i+1, step)
 	}
 	_, err := io.WriteString(w, b.String())

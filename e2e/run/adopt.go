@@ -24,6 +24,8 @@ const backlogPrefix, wholePrefix, keptPrefix = "backlog-", "whole-", "kept-"
 // Foreign is a cluster that somebody else made, and what a run may do to it.
 type Foreign struct {
 	existing.Spec
+	// PowerFile is where Power was read from.
+	PowerFile string
 	// ObjectStore is the image of an S3 server that the nodes have, for a run that
 	// needs a backup target where there is none. A target that there is stays.
 	ObjectStore string
@@ -40,7 +42,10 @@ func (t *trial) adopt(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	spec := LabSpec{Run: t.id, Request: t.Request, Volumes: s.Volumes.Count, Replicas: s.Volumes.Replicas, VolumeSize: s.Volumes.Size.String()}
+	spec := LabSpec{
+		Run: t.id, Request: t.Request, Volumes: s.Volumes.Count, Replicas: s.Volumes.Replicas, VolumeSize: s.Volumes.Size.String(),
+		Existing: existingCluster{t.Foreign.Context, t.Foreign.Kubeconfig, t.Foreign.SystemUID, t.Foreign.PowerFile, t.Foreign.ObjectStore},
+	}
 	t.lab = &Lab{Spec: spec, Provider: provider, Prefix: volumePrefix + "-" + t.id}
 	// Whoever died while nodes were cut left them so.
 	if err := provider.Repower(ctx); err != nil {

@@ -41,6 +41,17 @@ type LabSpec struct {
 	DiskSize   string              `json:"diskSize,omitempty"`
 	// ManagerMemory is the memory limit of each manager; none if empty.
 	ManagerMemory string `json:"managerMemory,omitempty"`
+	// Existing is whose cluster it is, if it was made by somebody else.
+	Existing existingCluster `json:"existing,omitzero"`
+}
+
+// existingCluster is how a command names one.
+type existingCluster struct {
+	Context     string `json:"context"`
+	Kubeconfig  string `json:"kubeconfig,omitempty"`
+	SystemUID   string `json:"systemUID"`
+	PowerFile   string `json:"powerFile"`
+	ObjectStore string `json:"objectStore,omitempty"`
 }
 
 // disks as kind is to make them; nil if there are none.

@@ -182,7 +182,7 @@ func (c *checker) boundPhases(path string, b Bound) {
 		total.Duration += last.Duration
 	}
 	interval, from := c.sampled(b.Series)
-	if !b.Kind.reads("minSamples") || interval.Duration <= 0 {
+	if !b.Kind.reads("minSamples") || interval.Duration <= 0 || c.known.Recorded {
 		return
 	}
 	if samples := int(total.Duration / interval.Duration); bounded && samples < b.MinSamples {

@@ -25,6 +25,9 @@ type Known struct {
 	// Subjects are common ones. Others are allowed (a node, a state, a function),
 	// but not what is nearly one of these.
 	Subjects []string
+	// Recorded: the scenario was run already. That a bound asks for more samples
+	// than the phases have is then the judgement's to say, not a mistake.
+	Recorded bool
 }
 
 // KnownOf is Known from the typed names of another package.

@@ -30,7 +30,7 @@ func (f *foreignFlags) cluster() (*run.Foreign, error) {
 		}
 		return nil, nil
 	}
-	found := run.Foreign{ObjectStore: f.store, Spec: existing.Spec{Kubeconfig: f.kubeconfig, Context: f.context, SystemUID: f.uid}}
+	found := run.Foreign{ObjectStore: f.store, PowerFile: f.power, Spec: existing.Spec{Kubeconfig: f.kubeconfig, Context: f.context, SystemUID: f.uid}}
 	if f.power == "" {
 		return nil, errors.New("an existing cluster is cut only as a power file says: name one with --power")
 	}

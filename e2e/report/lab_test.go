@@ -1,0 +1,31 @@
+package report
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	. "github.com/onsi/gomega"
+)
+
+func TestRepeatNamesAllThatTheRunWasGiven(t *testing.T) {
+	const plain = "blackout run --longhorn v1.7.2 --scenario scenario.yaml"
+	for name, test := range map[string]struct{ record, want string }{
+		"nothing recorded": {"", plain},
+		"garbage":          {"{", plain},
+		"a usual run":      {`{"spec":{"request":{"Longhorn":"v1.7.2","Mode":"auto"}}}`, plain},
+		"a checkout":       {`{"spec":{"request":{"Mode":"module","ManagerSource":"/src/it's here"}}}`, plain + ` --images module --manager-src '/src/it'\''s here'`},
+		"an existing cluster": {
+			`{"spec":{"request":{"Mode":"auto"},"existing":{"context":"lab","systemUID":"u-1","powerFile":"power.yaml","objectStore":"store:1"}}}`,
+			plain + " --context lab --cluster-uid u-1 --power power.yaml --object-store-image store:1",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g, dir := NewWithT(t), t.TempDir()
+			if test.record != "" {
+				g.Expect(os.WriteFile(filepath.Join(dir, LabFile), []byte(test.record), 0o600)).To(Succeed())
+			}
+			g.Expect(repeat("v1.7.2", dir)).To(Equal(test.want))
+		})
+	}
+}
