@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"blackout/e2e/bound"
 	"blackout/e2e/history"
@@ -113,9 +114,10 @@ func acted(run history.Run) (notes []string) {
 		if e.Kind != history.ActionDone {
 			continue
 		}
-		note := fmt.Sprintf("action %s, for %s: %s", e.Subject, e.Fields[history.FieldElapsed], e.Fields[history.FieldEvidence])
+		at := e.Time.Sub(run.Header.Started).Round(time.Second)
+		note := fmt.Sprintf("action %s, done after %s of the run, took %s: %s", e.Subject, at, e.Fields[history.FieldElapsed], e.Fields[history.FieldEvidence])
 		if failed := e.Fields[history.FieldError]; failed != "" {
-			note = fmt.Sprintf("action %s did not do all it should, for %s: %s; %s", e.Subject, e.Fields[history.FieldElapsed], e.Fields[history.FieldEvidence], failed)
+			note = fmt.Sprintf("action %s did not do all it should, ended after %s of the run, took %s: %s; %s", e.Subject, at, e.Fields[history.FieldElapsed], e.Fields[history.FieldEvidence], failed)
 		}
 		notes = append(notes, note)
 	}

@@ -108,14 +108,14 @@ func TestActionsAreSaidAndSoIsThatOneFailed(t *testing.T) {
 	s, run, err := Load(saved)
 	g.Expect(err).NotTo(HaveOccurred())
 	done := func(fields map[string]string) history.Event {
-		return history.Event{Time: run.End(), Kind: history.ActionDone, Subject: string(scenario.DeleteWaiting), Fields: fields}
+		return history.Event{Time: run.Header.Started.Add(90 * time.Second), Kind: history.ActionDone, Subject: string(scenario.DeleteWaiting), Fields: fields}
 	}
 	run.Events = append(run.Events,
 		done(map[string]string{history.FieldElapsed: "3s", history.FieldEvidence: "216 backups that waited were deleted"}),
 		done(map[string]string{history.FieldElapsed: "3m0s", history.FieldEvidence: "asked for", history.FieldError: "12 of 216 are still there"}))
 	g.Expect(JudgeLoaded(saved, s, run).Notes).To(Equal([]string{
-		"action delete-waiting, for 3s: 216 backups that waited were deleted",
-		"action delete-waiting did not do all it should, for 3m0s: asked for; 12 of 216 are still there",
+		"action delete-waiting, done after 1m30s of the run, took 3s: 216 backups that waited were deleted",
+		"action delete-waiting did not do all it should, ended after 1m30s of the run, took 3m0s: asked for; 12 of 216 are still there",
 	}))
 }
 

@@ -179,7 +179,11 @@ func (g Growth) whose() string {
 		return ""
 	}
 	share := func(p profile.Path) string {
-		return fmt.Sprintf("%s (%.0f %%) below %s", amount(float64(p.Growth), g.Unit), percent*p.Share, p)
+		of := "" // the net, which is told before
+		if gross := amount(float64(g.Gross), g.Unit); gross != amount(float64(g.Net()), g.Unit) {
+			of = " of the " + gross + " that grew while other things shrank"
+		}
+		return fmt.Sprintf("%s (%.0f %%%s) below %s", amount(float64(p.Growth), g.Unit), percent*p.Share, of, p)
 	}
 	asked, found := g.Cause()
 	if g.Kind == profile.Goroutines || !found || slices.Equal(asked.Functions, g.Paths[0].Functions) {

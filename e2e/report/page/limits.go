@@ -35,7 +35,7 @@ func (d Data) limits(series string, subjects []string) (limits []limit, named []
 			highest := slices.IndexFunc(drawn, func(l limit) bool {
 				return l.to.Y == slices.MaxFunc(drawn, func(a, b limit) int { return cmp.Compare(a.to.Y, b.to.Y) }).to.Y
 			})
-			drawn[highest].label = "limit"
+			drawn[highest].label = b.Name
 			limits = append(limits, drawn...)
 		}
 		if words != "" {
@@ -69,7 +69,13 @@ func (d Data) limit(b scenario.Bound) ([]limit, string) {
 		for _, median := range d.baselines(b) {
 			all = append(all, d.levels(median+most, after)...)
 		}
+		if len(all) == 0 {
+			return nil, "at most " + told + " over the baseline's median, which has too few samples to be drawn"
+		}
 		return all, "at most " + told + " over the baseline's median, drawn for each node"
+	case scenario.Reached:
+		least := b.Min.AsApproximateFloat64()
+		return d.levels(least, d.windows(b, history.PhaseNames...)), "at least " + d.Amount(least, history.Series[b.Series]) + " at some time"
 	case scenario.Trend:
 		var all []limit
 		for _, t := range d.Run.Tracks(b.Series, b.Subject, phaseNames(b, history.Steady)...) {

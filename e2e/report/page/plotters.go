@@ -115,28 +115,52 @@ type endLabel struct {
 
 type endLabels []endLabel
 
-// Plot implements plot.Plotter. Labels that would lie on each other are moved
-// apart.
+// Plot implements plot.Plotter.
 func (all endLabels) Plot(c draw.Canvas, p *plot.Plot) {
-	const margin, apart, near = 3, 12, 24
+	const margin = 3
 	x, y := p.Transforms(&c)
-	type placed struct {
-		vg.Point
-		endLabel
-	}
 	var labels []placed
 	for _, l := range all {
 		labels = append(labels, placed{vg.Point{X: x(l.at.X) + margin, Y: y(l.at.Y)}, l})
 	}
+	for _, l := range apart(labels, c.Max.Y) {
+		text := textStyle(firstSeries + ink(l.style))
+		text.YAlign = draw.YCenter
+		c.FillText(text, l.Point, l.text)
+	}
+}
+
+// placed is a label and where its line ends.
+type placed struct {
+	vg.Point
+	endLabel
+}
+
+// apart moves labels that would lie on each other apart: up, and down again what
+// would be above top. One that would be far from its line is left out: the legend
+// names its place.
+func apart(labels []placed, top vg.Length) (kept []placed) {
+	const height, near, far = 12, 24, 25
+	beside := func(a, b placed) bool { return max(a.X-b.X, b.X-a.X) < near }
 	slices.SortStableFunc(labels, func(a, b placed) int { return cmp.Compare(a.Y, b.Y) })
-	for i := range labels {
-		for j := range labels[:i] {
-			if dx := labels[i].X - labels[j].X; max(dx, -dx) < near && labels[i].Y < labels[j].Y+apart {
-				labels[i].Y = labels[j].Y + apart
+	for _, l := range labels {
+		end := l.Y
+		for _, below := range kept {
+			if beside(l, below) {
+				l.Y = max(l.Y, below.Y+height)
 			}
 		}
-		text := textStyle(firstSeries + ink(labels[i].style))
-		text.YAlign = draw.YCenter
-		c.FillText(text, labels[i].Point, labels[i].text)
+		if l.Y-end < far {
+			kept = append(kept, l)
+		}
 	}
+	for i, l := range slices.Backward(kept) {
+		kept[i].Y = min(l.Y, top-height/2)
+		for _, above := range kept[i+1:] {
+			if beside(l, above) {
+				kept[i].Y = min(kept[i].Y, above.Y-height)
+			}
+		}
+	}
+	return kept
 }

@@ -3,6 +3,7 @@ package page
 import (
 	"maps"
 	"slices"
+	"time"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/vg"
@@ -11,7 +12,7 @@ import (
 	"blackout/e2e/history"
 )
 
-// row of the strip: the phases, or one node's power. What a stretch means shows in
+// row of the strip: the phases, the actions, or one node's power. What a stretch means shows in
 // its height too, not in its colour alone.
 type row struct {
 	name      string
@@ -23,6 +24,7 @@ type stretch struct {
 	ink      ink
 	height   float64 // share of the row's
 	words    string
+	beside   bool // the words stand beside it where they do not fit in
 }
 
 const (
@@ -39,10 +41,27 @@ func (d Data) rows() []row {
 		phases.stretches = append(phases.stretches, s)
 	}
 	rows := []row{phases}
+	if acted := d.actions(); len(acted) > 0 {
+		rows = append(rows, row{name: "actions", stretches: acted})
+	}
 	for _, node := range d.nodes() {
 		rows = append(rows, row{name: d.shortNode(node), stretches: d.power(node)})
 	}
 	return rows
+}
+
+// actions of the scenario, from their beginning to their end. Most are over at once:
+// the word follows then.
+func (d Data) actions() (all []stretch) {
+	for _, e := range d.Run.Events {
+		if e.Kind != history.ActionDone {
+			continue
+		}
+		took, _ := time.ParseDuration(e.Fields[history.FieldElapsed]) // a mark where it ended, if nobody knows
+		at := d.minute(e.Time)
+		all = append(all, stretch{from: at - took.Minutes(), to: at, ink: returnInk, height: fullHeight, words: e.Subject, beside: true})
+	}
+	return all
 }
 
 // nodes that anything was seen of, by name.
@@ -99,6 +118,7 @@ const (
 	nameHeight = 15
 	phaseRow   = 24
 	rowGap     = 3
+	leastWidth = 3 // of what is over at once
 )
 
 func stripHeight(rows []row) vg.Length {
@@ -120,12 +140,24 @@ func (r rowsPlot) Plot(c draw.Canvas, p *plot.Plot) {
 		}
 		for _, s := range row.stretches {
 			from, to := max(x(s.from), c.Min.X), min(x(s.to), c.Max.X)
+			if s.beside {
+				to = max(to, from+leastWidth)
+			}
 			height := bar * vg.Length(s.height)
 			c.FillPolygon(s.ink.color(), []vg.Point{{X: from, Y: top - bar}, {X: to, Y: top - bar}, {X: to, Y: top - bar + height}, {X: from, Y: top - bar + height}})
 			const margin = 8
-			if s.words != "" && r.text.Width(s.words)+margin < to-from {
-				r.text.YAlign = draw.YCenter
-				c.FillText(r.text, vg.Point{X: from + margin/2, Y: top - bar/2}, s.words)
+			r.text.YAlign = draw.YCenter
+			width := r.text.Width(s.words) + margin
+			switch at := (vg.Point{X: from + margin/2, Y: top - bar/2}); {
+			case s.words == "":
+			case width < to-from:
+				c.FillText(r.text, at, s.words)
+			case s.beside && to+width < c.Max.X:
+				at.X = to + margin/2
+				c.FillText(r.text, at, s.words)
+			case s.beside:
+				at.X = from - width
+				c.FillText(r.text, at, s.words)
 			}
 		}
 		top -= bar + rowGap

@@ -64,7 +64,7 @@ const (
 
 func (d Data) view() (view, error) {
 	v := view{
-		Data: d, Mark: string(d.Judgement.Verdict), Bounds: d.bounds(), Proofs: d.proofs(), Split: split(d.Steps), Icicles: d.icicles(),
+		Data: d, Mark: d.headline(), Bounds: d.bounds(), Proofs: d.proofs(), Split: split(d.Steps), Icicles: d.icicles(),
 		Title: fmt.Sprintf("%s on Longhorn %s", d.Run.Header.Scenario, d.Run.Header.Longhorn),
 		Facts: d.facts(),
 	}
@@ -81,6 +81,20 @@ func (d Data) view() (view, error) {
 		v.Strip, v.Charts, err = d.figures()
 	}
 	return v, err
+}
+
+// headline is the mark of the outcome, not of the verdict: a bug that should have
+// shown and did not is no success, and what a torn history proves is no failure.
+func (d Data) headline() string {
+	switch d.Judgement.Outcome {
+	case bound.AsExpected:
+		return string(bound.Pass)
+	case bound.Undecided:
+		return string(bound.Inconclusive)
+	case bound.HarnessFailed:
+		return string(bound.Infrastructure)
+	}
+	return string(bound.Fail)
 }
 
 // recorded says whether anything was.
@@ -110,8 +124,8 @@ func (d Data) bounds() (rows []boundRow) {
 	for _, r := range d.Judgement.Results {
 		row := boundRow{Name: r.Bound, Reason: r.Reason, Observed: d.Amount(r.Observed, history.Unit(r.Unit)), Limit: d.Amount(r.Limit, history.Unit(r.Unit))}
 		row.Mark, row.Told = d.told(r)
-		if r.At.IsZero() && r.Observed == 0 && r.Verdict == bound.Inconclusive {
-			row.Observed = "nothing" // was seen: not a zero
+		if r.SawNothing() {
+			row.Observed = "nothing"
 		}
 		rows = append(rows, row)
 	}
@@ -199,7 +213,7 @@ func (d Data) facts() []Fact {
 			Fact{"cluster", plural(s.Cluster.ControlPlanes, "control plane") + ", " + plural(s.Cluster.Workers, "worker")},
 			Fact{"volumes", fmt.Sprintf("%d of %s, %s each", s.Volumes.Count, s.Volumes.Size.String(), plural(s.Volumes.Replicas, "replica"))},
 			Fact{"backlog", fmt.Sprintf("%d backups, %.0f %% of them of lost snapshots (%s)", s.Backlog.Count, percent*s.Backlog.LostShare, s.Backlog.Lost)},
-			Fact{"outage", fmt.Sprintf("%s for %s, power returns %s, unsynced writes: %s", s.Outage.Nodes, s.Outage.Duration, s.Outage.Order, s.Outage.UnsyncedWrites)},
+			Fact{"outage", fmt.Sprintf("%s, %s for %s, power returns %s, unsynced writes: %s", plural(s.Outage.Repeats, "time"), s.Outage.Nodes, s.Outage.Duration, s.Outage.Order, s.Outage.UnsyncedWrites)},
 		)
 	}
 	if d.Run.Header.Parts != "" && len(d.Lab.Components) == 0 {
@@ -261,7 +275,8 @@ func split(steps []Step) (parts []splitPart) {
 func (d Data) within() (named []chartBound) {
 	for _, b := range d.Scenario.Bounds {
 		if b.Kind == scenario.Recovered {
-			named = append(named, d.named(b, fmt.Sprintf("every step within %s", b.Within)))
+			last := history.RecoverySteps[len(history.RecoverySteps)-1]
+			named = append(named, d.named(b, fmt.Sprintf("every step up to %s within %s", last, b.Within)))
 		}
 	}
 	return named
