@@ -91,41 +91,43 @@ func acted(acting []history.Event, until time.Time) (a acts) {
 
 // conservation: in every look of the steady phase the Backups of all states,
 // the deleted ones among them, are as many as were queued, with those that an
-// action took and without those that one has deleted.
+// action took and without those that one has deleted: that is the limit, of the look
+// that was observed.
 func (c check) conservation() Result {
 	res := c.result(string(history.Count))
 	count, queued, why := c.submitted()
 	if why != "" && c.scenario.Backlog.Count > 0 {
 		return res.inconclusive("%s", why)
 	}
-	res.Limit = float64(count)
+	due := float64(count)
 	looks := slices.DeleteFunc(c.looks(history.Backups, history.Steady), func(l look) bool { return l.at.Before(queued) })
-	res.Observed = res.Limit
+	res.Observed, res.Limit = due, due
 	acting := c.acting()
 	var wrong int
 	var worst float64
-	var what string
 	for _, l := range looks {
 		did := acted(acting, l.at)
-		most := res.Limit + did.taken - did.gone
-		off := max(l.sum()-most, most-did.doubtful-l.sum())
-		if off <= 0 {
-			continue
-		}
+		most := due + did.taken - did.gone
+		// Of those whose deletion is in doubt any number may be there.
+		allowed := min(max(l.sum(), most-did.doubtful), most)
+		off := math.Abs(l.sum() - allowed)
 		if wrong == 0 {
 			res.At = l.at
 		}
-		wrong++
-		res.Offending = append(res.Offending, l.samples...)
-		if off > worst {
-			worst, res.Observed, what = off, l.sum(), "missing"
-			if l.sum() > most {
-				what = "more than were queued"
-			}
+		if off > 0 {
+			wrong++
+			res.Offending = append(res.Offending, l.samples...)
+		}
+		if off >= worst { // the last look, if none is wrong
+			worst, res.Observed, res.Limit = off, l.sum(), allowed
 		}
 	}
 	if wrong > 0 {
 		res.Verdict = Fail
+		what := "missing"
+		if res.Observed > res.Limit {
+			what = "more than were queued"
+		}
 		res.Reason = fmt.Sprintf("%.0f of %d backups %s, in %d of %d looks, first at %s", worst, count, what, wrong, len(looks), clock(res.At))
 		return res
 	}
@@ -138,9 +140,7 @@ func (c check) conservation() Result {
 	if why := c.staleLooks(looks); why != "" {
 		return res.inconclusive("%s", why)
 	}
-	res.At = looks[len(looks)-1].at
 	res.Reason = fmt.Sprintf("all %d backups found in each of %d looks", count, len(looks))
-	res.Observed = looks[len(looks)-1].sum()
 	if did := acted(acting, res.At); did != (acts{}) {
 		res.Reason = fmt.Sprintf("%.0f backups in the last of %d looks: %d were queued, %.0f taken by an action, %.0f deleted by one",
 			res.Observed, len(looks), count, did.taken, did.gone)

@@ -66,9 +66,6 @@ func (c Comparison) bounds(s scenario.Scenario) (all []Bound) {
 		b.Difference = compareValues(before, after, 0)
 		if d := b.Difference; d != nil {
 			d.Tolerance = max(c.Tolerance*math.Abs(d.Baseline.Median), LimitTolerance*b.Limit)
-			if of.Kind == scenario.Conservation { // its limit is all that were queued
-				d.Tolerance = c.Tolerance * d.Baseline.Median
-			}
 			differences = append(differences, d)
 		}
 		all = append(all, b)
@@ -97,7 +94,7 @@ func (b *Bound) tally(runs []Run) (t Tally, values []float64) {
 		b.Unit, b.Limit = res.Unit, res.Limit
 		value := res.Observed
 		if b.Kind == string(scenario.Conservation) {
-			value = math.Abs(res.Observed - res.Limit) // more are as wrong as fewer
+			value, b.Limit = math.Abs(res.Observed-res.Limit), 0 // more are as wrong as fewer
 		}
 		values = append(values, value)
 	}

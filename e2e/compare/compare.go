@@ -13,8 +13,8 @@
 //     told, and a bound that fails or holds for good cannot part by chance.
 //   - The values that the bound judges. The difference is that of Hodges and Lehmann
 //     (the median of all differences of a candidate and a baseline run), its
-//     interval the exact one that belongs to the U test, and the test benchstat's
-//     (benchmath.AssumeNothing), its p corrected by Holm for the number of bounds.
+//     interval the exact one that belongs to the U test, and the test that one, its p
+//     corrected by Holm for the number of bounds.
 //     3 + 3 runs cannot give a p below 0.1: such sets are told apart by outcomes only.
 //   - "Same" is earned: the whole 90 % interval lies within a tolerance, which are
 //     two one-sided tests at 5 %, and 3 + 3 runs have just this interval. All

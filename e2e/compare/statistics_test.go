@@ -73,6 +73,19 @@ func TestSameIsSeldomWrong(t *testing.T) {
 	g.Expect(rate(3, 0)).To(BeNumerically(">", 0.75), "and equal ones mostly are the same")
 }
 
+// The limit of conservation is another one in each run if actions delete or take backups.
+func TestConservationIsComparedByWhatIsWrong(t *testing.T) {
+	g := NewWithT(t)
+	var runs []Run
+	for _, r := range []bound.Result{{Verdict: bound.Pass, Observed: 8, Limit: 8}, {Verdict: bound.Fail, Observed: 6, Limit: 8}, {Verdict: bound.Fail, Observed: 253, Limit: 252}} {
+		runs = append(runs, Run{results: map[string]bound.Result{"b": r}})
+	}
+	b := Bound{Name: "b", Kind: string(scenario.Conservation)}
+	_, values := b.tally(runs)
+	g.Expect(values).To(Equal([]float64{0, 2, 1}))
+	g.Expect(b.Limit).To(BeZero())
+}
+
 // tallied is a bound with so many outcomes and such values.
 func tallied(kind scenario.BoundKind, before, after Tally, d *Difference) Bound {
 	if d == nil {

@@ -100,19 +100,16 @@ func Load(path string) ([]Night, error) {
 		decoder := json.NewDecoder(bytes.NewReader(lines.Bytes()))
 		decoder.DisallowUnknownFields()
 		var n Night
-		if err := decoder.Decode(&n); err != nil || n.Run == "" {
-			return nil, fmt.Errorf("%s:%d: not a night of a track record (%w); mend or remove the line", path, number, errors.Join(err, missingRun(n)))
+		err := decoder.Decode(&n)
+		if err == nil && n.Run == "" {
+			err = errors.New("it names no run")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s:%d: not a night of a track record (%w); mend or remove the line", path, number, err)
 		}
 		all = append(all, n)
 	}
 	return all, lines.Err()
-}
-
-func missingRun(n Night) error {
-	if n.Run == "" {
-		return errors.New("it names no run")
-	}
-	return nil
 }
 
 // Append writes nights to a record, whole or not at all, but those that it holds

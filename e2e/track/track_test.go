@@ -62,7 +62,7 @@ func TestBadInput(t *testing.T) {
 		"torn verdict":    {report.VerdictFile, `{"version":1,"run":{`, "judge the run again"},
 		"another version": {report.VerdictFile, `{"version":99}`, "of version 99"},
 		"empty verdict":   {report.VerdictFile, `{"version":1}`, "names no run or no outcome"},
-		"torn record":     {"track.jsonl", `{"run":"1"}` + "\n" + `{"ru`, "track.jsonl:2: not a night"},
+		"torn record":     {"track.jsonl", `{"run":"1"}` + "\n" + `{"ru`, "track.jsonl:2: not a night of a track record (unexpected EOF); mend"},
 		"foreign record":  {"track.jsonl", `{"run":"1","colour":"red"}`, `track.jsonl:1: not a night of a track record (json: unknown field "colour"`},
 		"record of none":  {"track.jsonl", `{}`, "it names no run"},
 	} {

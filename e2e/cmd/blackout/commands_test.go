@@ -201,12 +201,116 @@ func TestExport(t *testing.T) {
 	g.Expect(errOut).To(MatchRegexp(`^\d+ samples exported\n$`))
 
 	code, _, errOut = called(t, "export", saved(t, "torn", torn), "--output", file)
-	g.Expect(code).To(BeZero())
-	g.Expect(errOut).To(ContainSubstring("is torn and left out"))
+	g.Expect(code).To(Equal(bound.ExitInconclusive))
+	g.Expect(errOut).To(MatchRegexp(`history\.jsonl: the history is torn, .*; until then: what is exported; for the rest run it again\n$`))
+	kept, err := os.ReadFile(file)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(string(kept)).To(HaveSuffix("# EOF\n"), "what there is is exported nevertheless")
+	g.Expect(kept).NotTo(Equal(written))
 	code, _, errOut = called(t, "export", saved(t, "broken", func(h string) string { return h + "}\n" }), "--output", file)
 	g.Expect(code).To(Equal(bound.ExitInfrastructure))
 	g.Expect(errOut).To(MatchRegexp(`history\.jsonl:\d+: `))
-	g.Expect(file).NotTo(BeAnExistingFile(), "half an export would be taken for a whole one")
+	g.Expect(os.ReadFile(file)).To(Equal(kept), "an earlier export stands")
+	g.Expect(filepath.Glob(file+"*")).To(HaveExactElements(file), "and nothing lies beside it")
+}
+
+// What a run is judged by is neither written over nor removed.
+func TestOutputSparesTheRun(t *testing.T) {
+	dir := saved(t, "spared", nil)
+	earlier := filepath.Join(t.TempDir(), "earlier.om")
+	must(t, os.WriteFile(earlier, []byte("earlier"), 0o600))
+	link := filepath.Join(t.TempDir(), "link")
+	must(t, os.Symlink(filepath.Join(dir, report.HistoryFile), link))
+	own := map[string]string{}
+	for _, kept := range []string{report.HistoryFile, report.ScenarioFile} {
+		content, err := os.ReadFile(filepath.Join(dir, kept))
+		must(t, err)
+		own[kept] = string(content)
+	}
+	const lost = "is in the run's directory already and would be lost"
+	for name, test := range map[string]struct {
+		command, output, says string
+	}{
+		"history":             {"export", filepath.Join(dir, report.HistoryFile), lost},
+		"history by a link":   {"export", link, lost},
+		"scenario":            {"export", filepath.Join(dir, "profiles", "..", report.ScenarioFile), lost},
+		"history as a page":   {"report", filepath.Join(dir, report.HistoryFile), lost},
+		"a directory":         {"export", t.TempDir(), "is no regular file"},
+		"a new file":          {"export", filepath.Join(dir, "run.om"), ""},
+		"over an earlier one": {"export", earlier, ""},
+		"the run's own page":  {"report", filepath.Join(dir, report.PageFile), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			code, _, errOut := called(t, test.command, dir, "--output", test.output)
+			if test.says == "" {
+				g.Expect(code).To(BeZero(), errOut)
+				g.Expect(os.ReadFile(test.output)).NotTo(BeEquivalentTo("earlier"))
+			} else {
+				g.Expect(code).To(Equal(bound.ExitInfrastructure))
+				g.Expect(errOut).To(ContainSubstring(test.says))
+			}
+			for kept, content := range own {
+				g.Expect(os.ReadFile(filepath.Join(dir, kept))).To(BeEquivalentTo(content), kept)
+			}
+		})
+	}
+}
+
+// A torn history has a page, too; what it lacks is said beside it.
+func TestReportOfATornHistory(t *testing.T) {
+	for name, test := range map[string]struct {
+		dir  string
+		code int
+		says string
+	}{
+		"whole":                      {saved(t, "whole", nil), 0, "^$"},
+		"torn":                       {saved(t, "torn", torn), bound.ExitInconclusive, `^blackout: .*history\.jsonl:6984: the history is torn, .*; until then: what the page shows; for the rest run it again\n$`},
+		"torn and a profile is none": {tornUnprofiled(t), bound.ExitInfrastructure, `history\.jsonl:6984: the history is torn(.|\n)*-heap\.pb\.gz is no profile`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			code, out, errOut := called(t, "report", test.dir)
+			page := filepath.Join(test.dir, report.PageFile)
+			g.Expect(code).To(Equal(test.code), errOut)
+			g.Expect(out).To(Equal(page + "\n"))
+			g.Expect(page).To(BeARegularFile())
+			g.Expect(errOut).To(MatchRegexp(test.says))
+		})
+	}
+}
+
+func tornUnprofiled(t *testing.T) string {
+	t.Helper()
+	dir := unprofiled(t)
+	path := filepath.Join(dir, report.HistoryFile)
+	text, err := os.ReadFile(path)
+	must(t, err)
+	must(t, os.WriteFile(path, []byte(torn(string(text))), 0o600))
+	return dir
+}
+
+func TestBoundsOfTheCatalogueByName(t *testing.T) {
+	g := NewWithT(t)
+	dir := saved(t, "named", nil)
+	t.Chdir("../../..")
+	code, out, errOut := called(t, "judge", dir, "--scenario", "issue-9978")
+	g.Expect(code).To(BeZero(), errOut)
+	g.Expect(out).To(ContainSubstring("REPRODUCED"))
+	code, out, errOut = called(t, "compare", "--baseline", dir, "--candidate", "fixtures/demo/issue-9978-v1.7.2", "--scenario", "issue-9978")
+	g.Expect(code).To(Equal(bound.ExitInconclusive), errOut)
+	g.Expect(out).To(ContainSubstring("a verdict needs 3 of each"))
+}
+
+func TestTrackNeedsANightToCompareWith(t *testing.T) {
+	for _, last := range []string{"-1", "0"} {
+		g := NewWithT(t)
+		record := filepath.Join(t.TempDir(), "track.jsonl")
+		code, _, errOut := called(t, "track", demo, "--record", record, "--last", last)
+		g.Expect(code).To(Equal(bound.ExitInfrastructure))
+		g.Expect(errOut).To(Equal("blackout: --last " + last + ": give at least 1, the nights to compare with\n"))
+		g.Expect(record).NotTo(BeAnExistingFile())
+	}
 }
 
 func TestSeedOnTheCommandLine(t *testing.T) {

@@ -24,7 +24,7 @@ failed.`
 // comparison is how two sets are compared and where that is told.
 type comparison struct {
 	tolerance float64
-	bounds    string // a scenario's file
+	bounds    string // of a scenario: its file or its name
 	output    string
 	asJSON    bool
 }
@@ -39,7 +39,7 @@ func (c *comparison) add(cmd *cobra.Command) {
 func (c *comparison) tell(cmd *cobra.Command, baseline, candidate []string) error {
 	options := compare.Options{Tolerance: c.tolerance}
 	if c.bounds != "" {
-		today, err := report.ReadScenario(c.bounds)
+		today, err := report.ReadScenario(scenarioFile(c.bounds))
 		if err != nil {
 			return err
 		}
@@ -85,7 +85,7 @@ set that say something of Longhorn are the least that a verdict needs.
 	flags := cmd.Flags()
 	flags.StringArrayVar(&baseline, "baseline", nil, "directory of a baseline run, or of several; may be repeated")
 	flags.StringArrayVar(&candidate, "candidate", nil, "the same of the candidate")
-	flags.StringVar(&c.bounds, "scenario", "", "judge by the bounds of this file instead of those saved with each run")
+	flags.StringVar(&c.bounds, "scenario", "", "judge by the bounds of this scenario instead of those saved with each run: "+fileOrName)
 	flags.StringVar(&c.output, "output", "", "directory to write "+compare.JSONFile+" and "+compare.MarkdownFile+" to")
 	return cmd
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"blackout/e2e/bound"
 	"blackout/e2e/report"
 	"blackout/e2e/run"
 	"blackout/e2e/scenario"
@@ -17,6 +18,13 @@ type outcome int
 
 func (o outcome) Error() string { return fmt.Sprintf("exit code %d", int(o)) }
 
+// tornHistory tells that a history ends early, and what was made of it nevertheless. It
+// ends as a judgement does that the tear leaves open.
+func tornHistory(cmd *cobra.Command, path, made string) error {
+	fmt.Fprintf(cmd.ErrOrStderr(), "blackout: %s: the history is torn, for the run was killed while it wrote; until then: %s; for the rest run it again\n", path, made)
+	return outcome(bound.ExitInconclusive)
+}
+
 // chosenScenario is a scenario's file and what the command line changes in it.
 type chosenScenario struct {
 	file     string
@@ -27,7 +35,7 @@ type chosenScenario struct {
 
 func (c *chosenScenario) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&c.file, "scenario", filepath.Join("scenarios", "issue-9978.yaml"), "what to do: a file, or the name of one in scenarios/")
+	flags.StringVar(&c.file, "scenario", filepath.Join("scenarios", "issue-9978.yaml"), "what to do: "+fileOrName)
 	flags.IntVar(&c.backups, "backups", 0, "number of backups, instead of the scenario's own")
 	flags.StringVar(&c.unsynced, "unsynced-writes", "", "drop or keep, instead of the scenario's own: keep needs no loop devices")
 	flags.Int64Var(&c.seed, "seed", 0, "seed of every random choice, instead of the scenario's own")
@@ -133,7 +141,7 @@ func judgeCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&write, "write", false, "write verdict.json, junit.xml, summary.md and report.html anew")
-	cmd.Flags().StringVar(&today, "scenario", "", "judge by the bounds and the expectations of this file instead of the saved ones")
+	cmd.Flags().StringVar(&today, "scenario", "", "judge by the bounds and the expectations of this scenario instead of the saved ones: "+fileOrName)
 	// What lies in a run's directory is by the scenario that lies there.
 	cmd.MarkFlagsMutuallyExclusive("write", "scenario")
 	return cmd
@@ -143,7 +151,7 @@ func judge(dir, today string) (report.Verdict, error) {
 	if today == "" {
 		return report.Judge(dir)
 	}
-	s, err := report.ReadScenario(today)
+	s, err := report.ReadScenario(scenarioFile(today))
 	if err != nil {
 		return report.Verdict{}, err
 	}

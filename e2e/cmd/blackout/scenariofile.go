@@ -11,6 +11,8 @@ const (
 	scenariosDir  = "scenarios"
 	scenarioEnd   = ".yaml"
 	quickFormMark = "-quick"
+	// fileOrName says what scenarioFile takes.
+	fileOrName = "a file, or the name of one in " + scenariosDir + "/"
 )
 
 // scenarioFile takes a bare name for that of a file in scenarios/. A file that is

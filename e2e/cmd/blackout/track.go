@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -20,6 +21,9 @@ func trackCommand() *cobra.Command {
 		Short: "append the verdicts of runs to a track record, and compare each with the nights before",
 		Args:  cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if last < 1 {
+				return fmt.Errorf("--last %d: give at least 1, the nights to compare with", last)
+			}
 			var nights []track.Night
 			for _, dir := range args {
 				night, err := track.Read(dir)
