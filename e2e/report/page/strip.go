@@ -114,11 +114,11 @@ type rowsPlot struct {
 }
 
 const (
-	rowHeight  = 30 // of a node: its name and its bar
-	nameHeight = 15
-	phaseRow   = 24
-	rowGap     = 3
-	leastWidth = 3 // of what is over at once
+	rowHeight    = 30 // of a node: its name and its bar
+	nameHeight   = 15
+	phaseRow     = 24
+	rowGap       = 3
+	leastStretch = 3 // of what is over at once
 )
 
 func stripHeight(rows []row) vg.Length {
@@ -141,7 +141,7 @@ func (r rowsPlot) Plot(c draw.Canvas, p *plot.Plot) {
 		for _, s := range row.stretches {
 			from, to := max(x(s.from), c.Min.X), min(x(s.to), c.Max.X)
 			if s.beside {
-				to = max(to, from+leastWidth)
+				to = max(to, from+leastStretch)
 			}
 			height := bar * vg.Length(s.height)
 			c.FillPolygon(s.ink.color(), []vg.Point{{X: from, Y: top - bar}, {X: to, Y: top - bar}, {X: to, Y: top - bar + height}, {X: from, Y: top - bar + height}})
