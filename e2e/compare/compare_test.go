@@ -158,7 +158,7 @@ func TestDamagedRunsAreErrors(t *testing.T) {
 		}, "history.jsonl:2: "},
 		"another version of the format": {func(dir string) error {
 			return edit(dir, report.HistoryFile, func(text string) string { return strings.Replace(text, `"version":1`, `"version":9`, 1) })
-		}, "history.jsonl:1: version 9 of the format, this program reads version 1"},
+		}, "history.jsonl:1: not this program's: version 9 of the format, this program reads version 1"},
 		"a scenario with a slip": {func(dir string) error {
 			return edit(dir, report.ScenarioFile, func(text string) string { return strings.Replace(text, "\nseed:", "\nsede:", 1) })
 		}, "scenario.yaml:"},

@@ -54,6 +54,9 @@ func (r Record) MarshalJSON() ([]byte, error) {
 	return nil, fmt.Errorf("unknown kind of record %q", r.Kind)
 }
 
+// ErrVersion marks a history that another version of this program has written.
+var ErrVersion = errors.New("not this program's")
+
 // UnmarshalJSON is strict: within one version of the format every field is known.
 func (r *Record) UnmarshalJSON(data []byte) error {
 	var raw line[json.RawMessage]
@@ -68,7 +71,7 @@ func (r *Record) UnmarshalJSON(data []byte) error {
 		// The version is looked at first: fields of another version are no news.
 		var v struct{ Version int }
 		if err := json.Unmarshal(raw.Data, &v); err == nil && v.Version != Version {
-			return fmt.Errorf("version %d of the format, this program reads version %d: use the blackout that wrote it", v.Version, Version)
+			return fmt.Errorf("%w: version %d of the format, this program reads version %d: use the blackout that wrote it", ErrVersion, v.Version, Version)
 		}
 	case PhaseRecord:
 		into = &r.Phase

@@ -174,8 +174,8 @@ func ofRun() scenario.Known {
 
 func load(dir string) (history.Run, error) {
 	run, err := history.Load(HistoryPath(dir))
-	if err == nil {
-		return run, nil
+	if err == nil || errors.Is(err, history.ErrVersion) {
+		return run, err
 	}
 	next := "copy the run's directory again from where it is kept, or repeat the run"
 	if _, noVerdict := os.Stat(filepath.Join(dir, VerdictFile)); errors.Is(err, os.ErrNotExist) && noVerdict == nil {

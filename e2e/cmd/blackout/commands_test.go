@@ -80,7 +80,7 @@ func TestJudge(t *testing.T) {
 		"a broken line": {[]string{saved(t, "broken", func(h string) string { return strings.Replace(h, "\n", "\n}", 3) })}, 3,
 			"history.jsonl:2: invalid character '}'"},
 		"another version of the format": {[]string{saved(t, "other", func(h string) string { return strings.Replace(h, `"version":1`, `"version":2`, 1) })}, 3,
-			"history.jsonl:1: version 2 of the format, this program reads version 1"},
+			"history.jsonl:1: not this program's: version 2 of the format, this program reads version 1"},
 		"a packed history that ends early": {[]string{shortened(t)}, 3, "history.jsonl.gz:"},
 		"a profile that is none":           {[]string{unprofiled(t)}, 3, "-heap.pb.gz is no profile"},
 	} {
@@ -149,7 +149,7 @@ func TestCompare(t *testing.T) {
 		"nothing named":                 {[]string{"--baseline", demo}, nil, 3, "no candidate: name directories of runs"},
 		"no run in it":                  {[]string{"--baseline", demo}, one(t.TempDir()), 3, "is no run's directory (it has no scenario.yaml) and holds none"},
 		"a broken line":                 {[]string{"--baseline", demo}, one(saved(t, "broken", func(h string) string { return "{" + h })), 3, "history.jsonl:1: "},
-		"another version of the format": {[]string{"--baseline", demo}, one(saved(t, "v", func(h string) string { return strings.Replace(h, `"version":1`, `"version":2`, 1) })), 3, "history.jsonl:1: version 2"},
+		"another version of the format": {[]string{"--baseline", demo}, one(saved(t, "v", func(h string) string { return strings.Replace(h, `"version":1`, `"version":2`, 1) })), 3, "history.jsonl:1: not this program's: version 2"},
 		"a profile that is none":        {[]string{"--baseline", demo}, one(unprofiled(t)), 3, "-heap.pb.gz is no profile"},
 		"two scenarios":                 {[]string{"--baseline", demo}, one(renamed(t)), 3, "is a run of scenario issue-9978, "},
 		"another scenario's bounds":     {[]string{"--baseline", demo}, append(one(demo), "--scenario", other), 3, "not of smoke"},
