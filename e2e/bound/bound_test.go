@@ -187,7 +187,7 @@ var trials = map[string]trial{
 	"conservation": {
 		fails: []change{
 			{name: "missing", shape: func(s *synthetic) { s.lostBackups = 3 }, want: "3 of 240 backups missing"},
-			{name: "too many", edit: func(_ *scenario.Scenario, r *history.Run) { r.Events[0].Fields["count"] = "238" }, want: "2 of 238 backups more than were queued"},
+			{name: "too many", edit: func(_ *scenario.Scenario, r *history.Run) { r.Events[0].Fields["count"] = "238" }, want: "2 of 238 backups too many"},
 		},
 		unclear: []change{
 			{name: "no count", edit: func(_ *scenario.Scenario, r *history.Run) { r.Events[0].Fields = nil }, want: "load unknown"},

@@ -126,7 +126,7 @@ func (c check) conservation() Result {
 		res.Verdict = Fail
 		what := "missing"
 		if res.Observed > res.Limit {
-			what = "more than were queued"
+			what = "too many"
 		}
 		res.Reason = fmt.Sprintf("%.0f of %d backups %s, in %d of %d looks, first at %s", worst, count, what, wrong, len(looks), clock(res.At))
 		return res

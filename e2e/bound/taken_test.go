@@ -71,16 +71,16 @@ func TestConservationWithActions(t *testing.T) {
 		"nothing done, all there":    {nil, 0, Pass, "found in each", 240, 240},
 		"nothing done, one missing":  {nil, -1, Fail, "1 of 240 backups missing", 239, 240},
 		"deleted":                    {[]history.Event{asked("3", "")}, -3, Pass, "237 backups in the last of 26 looks: 240 were queued, 0 taken by an action, 3 deleted", 237, 237},
-		"deleted, but there yet":     {[]history.Event{asked("3", "")}, 0, Fail, "3 of 240 backups more than were queued", 240, 237},
+		"deleted, but there yet":     {[]history.Event{asked("3", "")}, 0, Fail, "3 of 240 backups too many", 240, 237},
 		"deleted, and one missing":   {[]history.Event{asked("3", "")}, -4, Fail, "1 of 240 backups missing", 236, 237},
 		"deleted late":               {[]history.Event{asked("3", late)}, -2, Pass, "up to 3 more maybe", 238, 238},
 		"deleted late, one missing":  {[]history.Event{asked("3", late)}, -4, Fail, "1 of 240 backups missing", 236, 237},
-		"deleted late, one too many": {[]history.Event{asked("3", late)}, 1, Fail, "more than were queued", 241, 240},
+		"deleted late, one too many": {[]history.Event{asked("3", late)}, 1, Fail, "backups too many", 241, 240},
 		"taken":                      {[]history.Event{taken}, 1, Pass, "1 taken by an action", 241, 241},
 		"taken, and one missing":     {[]history.Event{taken}, 0, Fail, "1 of 240 backups missing", 240, 241},
-		"taken, and one too many":    {[]history.Event{taken}, 2, Fail, "1 of 240 backups more than were queued", 242, 241},
-		"asked for, but never made":  {[]history.Event{tookOne(steadyAt-8, "vol-000", "", "no")}, 1, Fail, "more than were queued", 241, 240},
-		"taken after the last sight": {[]history.Event{tookOne(steadyAt+10000, "vol-000", "t-0", "")}, 1, Fail, "more than were queued", 241, 240},
+		"taken, and one too many":    {[]history.Event{taken}, 2, Fail, "1 of 240 backups too many", 242, 241},
+		"asked for, but never made":  {[]history.Event{tookOne(steadyAt-8, "vol-000", "", "no")}, 1, Fail, "backups too many", 241, 240},
+		"taken after the last sight": {[]history.Event{tookOne(steadyAt+10000, "vol-000", "t-0", "")}, 1, Fail, "backups too many", 241, 240},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
@@ -98,6 +98,12 @@ func TestConservationWithActions(t *testing.T) {
 			g.Expect(r.Verdict).To(Equal(test.want), r.Reason)
 			g.Expect(r.Reason).To(ContainSubstring(test.reason))
 			g.Expect([]float64{r.Observed, r.Limit}).To(Equal([]float64{test.seen, test.limit}))
+			looks := run.Windows(history.Steady)[0]
+			if test.want == Fail {
+				g.Expect(r.At).To(BeTemporally("<", looks.Start.Add(looks.End.Sub(looks.Start)/2)), "when it was first seen")
+			} else {
+				g.Expect(r.At).To(BeTemporally(">", looks.Start.Add(looks.End.Sub(looks.Start)/2)), "the last look")
+			}
 		})
 	}
 }

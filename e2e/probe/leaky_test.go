@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -212,6 +213,12 @@ func TestPprofSeesHeapLeakAndGarbage(t *testing.T) {
 	after := values(t, p)
 	if grown := after[history.LiveHeap] - before[history.LiveHeap]; grown < float64(leaked.Heap-slack) || grown > float64(leaked.Heap+slack) {
 		t.Errorf("%d bytes leaked, %v seen", leaked.Heap, grown)
+	}
+	for series := range after {
+		_, named := history.Series[series] // by functions there are others
+		if _, every := before[series]; named && !every && !slices.Contains(history.HeapSeries, series) {
+			t.Errorf("%s is read from the heap and not among history.HeapSeries", series)
+		}
 	}
 	if after[history.AllocationRate] <= 0 || after[history.DeepCopyShare] > 0.1 {
 		t.Errorf("allocations %v", after)

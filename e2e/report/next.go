@@ -15,6 +15,8 @@ const (
 	maxNextSteps = 3
 	// around a violation: what led to it and what came of it.
 	around = 30 * time.Second
+	// crowd is as many goroutines more as do not come and go by themselves.
+	crowd = 10
 	// reconcileWarning is in the line with which a manager warns of each backup that
 	// it could not begin, see probe.Reconciles.
 	reconcileWarning = "to enable the backup monitor for backup"
@@ -64,7 +66,7 @@ func (v Verdict) begin() (string, bool) {
 		clues = append(clues, where)
 		break
 	}
-	if goroutines.Net() > 0 {
+	if goroutines.Net() >= crowd {
 		clues = append(clues, fmt.Sprintf("%d goroutines more, most in %s: %s", goroutines.Net(), profile.Short(goroutines.Paths[0].Functions[0]), goroutines.Command))
 	}
 	return "where to begin: " + strings.Join(clues, "; "), len(clues) > 0

@@ -78,17 +78,19 @@ func TestNextSteps(t *testing.T) {
 
 func TestWhereToBeginIsTheProgramsOwn(t *testing.T) {
 	grown := func(kind profile.Kind, own bool, function, at string) Growth {
-		return Growth{Growth: profile.Growth{Kind: kind, After: 9, Command: "go tool pprof " + string(kind), Paths: []profile.Path{{Functions: []string{function}, Own: own, At: at}}}}
+		return Growth{Growth: profile.Growth{Kind: kind, After: 90, Command: "go tool pprof " + string(kind), Paths: []profile.Path{{Functions: []string{function}, Own: own, At: at}}}}
 	}
 	library, ours := grown(profile.Heap, false, "bufio.NewReaderSize", "bufio.go:57"), grown(profile.Heap, true, "a/util.Connect", "grpcutil.go:55")
 	for name, test := range map[string]struct {
 		growth []Growth
 		want   string
 	}{
-		"the heap's":                  {[]Growth{ours}, "where to begin: util.Connect (grpcutil.go:55)"},
-		"not a library's":             {[]Growth{library}, ""},
-		"the goroutines', if it must": {[]Growth{library, grown(profile.Goroutines, true, "a/b.run", "b.go:1")}, "where to begin: b.run (b.go:1); 9 goroutines more, most in b.run: go tool pprof goroutine"},
-		"what there is":               {[]Growth{library, grown(profile.Goroutines, false, "grpc.run", "grpc.go:1")}, "where to begin: 9 goroutines more, most in grpc.run: go tool pprof goroutine"},
+		"the heap's":                        {[]Growth{ours}, "where to begin: util.Connect (grpcutil.go:55)"},
+		"the heap's before the goroutines'": {[]Growth{ours, grown(profile.Goroutines, true, "a/b.run", "b.go:1")}, "where to begin: util.Connect (grpcutil.go:55); 90 goroutines more, most in b.run: go tool pprof goroutine"},
+		"not a library's":                   {[]Growth{library}, ""},
+		"the goroutines', if it must":       {[]Growth{library, grown(profile.Goroutines, true, "a/b.run", "b.go:1")}, "where to begin: b.run (b.go:1); 90 goroutines more, most in b.run: go tool pprof goroutine"},
+		"no noise":                          {[]Growth{library, {Growth: profile.Growth{Kind: profile.Goroutines, After: 2, Paths: library.Paths}}}, ""},
+		"what there is":                     {[]Growth{library, grown(profile.Goroutines, false, "grpc.run", "grpc.go:1")}, "where to begin: 90 goroutines more, most in grpc.run: go tool pprof goroutine"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			step, found := Verdict{Growth: test.growth}.begin()
@@ -98,4 +100,12 @@ func TestWhereToBeginIsTheProgramsOwn(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestShareIsOfWhatGrew(t *testing.T) {
+	g := NewWithT(t)
+	grew := Growth{Growth: profile.Growth{Kind: profile.Goroutines, Unit: history.Count, Before: 20, After: 50, Gross: 40, Paths: []profile.Path{{Functions: []string{"a.b"}, Growth: 20, Share: 0.5}}}}
+	g.Expect(grew.whose()).To(Equal(": 20 (50 % of the 40 that grew while other things shrank) below a.b"))
+	grew.Before = 10
+	g.Expect(grew.whose()).To(Equal(": 20 (50 %) below a.b"))
 }

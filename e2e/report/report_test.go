@@ -94,7 +94,7 @@ func TestVerdictIsWrittenForPeopleAndMachines(t *testing.T) {
 	g.Expect(v.Write(dir)).To(Succeed())
 	summary, err := os.ReadFile(filepath.Join(dir, SummaryFile))
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(string(summary)).To(And(ContainSubstring("reproduced"), ContainSubstring("| connections-trend | fail |"), ContainSubstring("go tool pprof")))
+	g.Expect(string(summary)).To(And(ContainSubstring("reproduced"), ContainSubstring("`blackout run --longhorn v1.7.2 --scenario scenario.yaml`"), ContainSubstring("| connections-trend | fail |"), ContainSubstring("go tool pprof")))
 	raw, err := os.ReadFile(filepath.Join(dir, VerdictFile))
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(string(raw)).To(ContainSubstring(`"outcome": "reproduced"`))

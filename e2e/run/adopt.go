@@ -44,7 +44,10 @@ func (t *trial) adopt(ctx context.Context) error {
 	}
 	spec := LabSpec{
 		Run: t.id, Request: t.Request, Volumes: s.Volumes.Count, Replicas: s.Volumes.Replicas, VolumeSize: s.Volumes.Size.String(),
-		Existing: existingCluster{t.Foreign.Context, t.Foreign.Kubeconfig, t.Foreign.SystemUID, t.Foreign.PowerFile, t.Foreign.ObjectStore},
+		Existing: existingCluster{
+			Context: t.Foreign.Context, Kubeconfig: t.Foreign.Kubeconfig, SystemUID: t.Foreign.SystemUID,
+			PowerFile: t.Foreign.PowerFile, ObjectStore: t.Foreign.ObjectStore,
+		},
 	}
 	t.lab = &Lab{Spec: spec, Provider: provider, Prefix: volumePrefix + "-" + t.id}
 	// Whoever died while nodes were cut left them so.

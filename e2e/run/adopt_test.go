@@ -2,7 +2,9 @@ package run
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -11,6 +13,8 @@ import (
 	"sigs.k8s.io/e2e-framework/klient"
 
 	"blackout/e2e/cluster"
+	"blackout/e2e/cluster/existing"
+	"blackout/e2e/report"
 	"blackout/e2e/scenario"
 )
 
@@ -85,4 +89,31 @@ func TestNothingIsDoneToSomebodyElsesCluster(t *testing.T) {
 			NewWithT(t).Expect(err).To(MatchError(ContainSubstring(test.says)))
 		})
 	}
+}
+
+// The command that repeats a run begins in the run's directory.
+func TestFilesAreRecordedAsFoundFromEverywhere(t *testing.T) {
+	g := NewWithT(t)
+	here := t.TempDir()
+	t.Chdir(here)
+	theirs := Foreign{Spec: existing.Spec{Context: "lab", SystemUID: "u"}, PowerFile: "power.yaml", ObjectStore: "store:1"}
+	x := &trial{Experiment: Experiment{Foreign: &theirs}}
+	x.Request.ManagerSource = "../manager"
+	g.Expect(x.fromEverywhere()).To(Succeed())
+	g.Expect(x.Request.ManagerSource).To(Equal(filepath.Join(filepath.Dir(here), "manager")))
+	g.Expect(x.Foreign.PowerFile).To(Equal(filepath.Join(here, "power.yaml")))
+	g.Expect(x.Foreign.Kubeconfig).To(BeEmpty())
+	g.Expect(theirs.PowerFile).To(Equal("power.yaml"), "what the caller has stays")
+}
+
+// The report reads by other names than the record is written by.
+func TestReportReadsWhoseClusterItWas(t *testing.T) {
+	g, dir := NewWithT(t), t.TempDir()
+	raw, err := json.Marshal(recordOf(&Lab{Spec: LabSpec{Existing: existingCluster{Context: "a", Kubeconfig: "b", SystemUID: "c", PowerFile: "d", ObjectStore: "e"}}}, true))
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(writeFile(dir, recordFile, raw)).To(Succeed())
+	lab, err := report.ReadLab(dir)
+	g.Expect(err).NotTo(HaveOccurred())
+	read := lab.Spec.Existing
+	g.Expect([]string{read.Context, read.Kubeconfig, read.SystemUID, read.PowerFile, read.ObjectStore}).To(Equal([]string{"a", "b", "c", "d", "e"}))
 }

@@ -85,7 +85,7 @@ func (x Experiment) Run(ctx context.Context) (v report.Verdict, dir string, err 
 	if err := t.reusable(); err != nil {
 		return v, t.dir, err
 	}
-	if err := t.prepareDirectory(); err != nil {
+	if err := t.fromEverywhere(); err != nil {
 		return v, t.dir, err
 	}
 	release, err := t.Workspace.Lock(runLock+t.labID()+"-phases", false)
@@ -93,6 +93,9 @@ func (x Experiment) Run(ctx context.Context) (v report.Verdict, dir string, err 
 		return v, t.dir, fmt.Errorf("run in cluster %q: %w", t.labID(), err)
 	}
 	defer release()
+	if err := t.prepareDirectory(); err != nil {
+		return v, t.dir, err
+	}
 	defer func() { err = errors.Join(err, t.cleanUp(ctx, err != nil || v.ExitCode != 0)) }()
 	if err = t.bringUp(ctx); err == nil {
 		err = t.record(ctx)
@@ -102,6 +105,28 @@ func (x Experiment) Run(ctx context.Context) (v report.Verdict, dir string, err 
 		t.Tell(v, t.dir)
 	}
 	return v, t.dir, errors.Join(err, writeErr)
+}
+
+// fromEverywhere names files so that the command which repeats the run finds them
+// from the run's directory.
+func (t *trial) fromEverywhere() error {
+	paths := []*string{&t.Request.ManagerSource}
+	if t.Foreign != nil {
+		named := *t.Foreign
+		t.Foreign = &named
+		paths = append(paths, &named.Kubeconfig, &named.PowerFile)
+	}
+	for _, path := range paths {
+		if *path == "" {
+			continue
+		}
+		absolute, err := filepath.Abs(*path)
+		if err != nil {
+			return fmt.Errorf("find %s: %w", *path, err)
+		}
+		*path = absolute
+	}
+	return nil
 }
 
 // judge also judges what a failure has cut short, as far as it got.

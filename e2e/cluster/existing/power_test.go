@@ -94,7 +94,7 @@ func TestCutAndRestore(t *testing.T) {
 	})
 	c, err := m.provider.Create(t.Context())
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(c.Capabilities()).To(Equal(cluster.Capabilities{CutPower: true, Unsynced: []scenario.UnsyncedWrites{scenario.Drop}}))
+	g.Expect(c.Capabilities()).To(Equal(cluster.Capabilities{CutPower: true, Unsynced: []scenario.UnsyncedWrites{scenario.Drop}, PowerNodes: []string{"b", "c"}}))
 
 	before := time.Now()
 	cutting, err := m.provider.Cut(t.Context(), scenario.Drop, nodeB, nodeC)

@@ -17,6 +17,8 @@ type figure struct {
 	Wide, Narrow template.HTML
 	// Bars: it is the strip, whose legend is of bars.
 	Bars bool
+	// Actions: some are drawn in it.
+	Actions bool
 	// Empty says why nothing is drawn.
 	Empty string
 }
@@ -50,7 +52,7 @@ var subjects = []subject{
 
 // figures draws the strip and all charts on one axis of time.
 func (d Data) figures() (strip figure, figures []figure, err error) {
-	strip = figure{Title: "Phases and power", About: d.phases(), Bars: true}
+	strip = figure{Title: "Phases and power", About: d.phases(), Bars: true, Actions: len(d.actions()) > 0}
 	charts := []chart{{title: strip.Title, rows: d.rows()}}
 	for _, s := range d.subjects() {
 		f := figure{Title: s.title, About: s.about}

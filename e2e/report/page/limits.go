@@ -66,10 +66,11 @@ func (d Data) limit(b scenario.Bound) ([]limit, string) {
 	case scenario.Growth:
 		var all []limit
 		after := d.windows(b, history.Backlog, history.Outage, history.Recovery, history.Steady)
-		for _, median := range d.baselines(b) {
+		medians := d.baselines(b)
+		for _, median := range medians {
 			all = append(all, d.levels(median+most, after)...)
 		}
-		if len(all) == 0 {
+		if len(medians) == 0 {
 			return nil, "at most " + told + " over the baseline's median, which has too few samples to be drawn"
 		}
 		return all, "at most " + told + " over the baseline's median, drawn for each node"

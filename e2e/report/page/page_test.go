@@ -33,7 +33,7 @@ func TestPageOfADayStaysSmall(t *testing.T) {
 	g.Expect(page.Len()).To(And(BeNumerically("<", mostBytes), BeNumerically(">", mostBytes/10)))
 }
 
-// The mark is what is seen first: it says what the exit code says.
+// The mark is what is seen first.
 func TestHeadlineIsOfTheOutcome(t *testing.T) {
 	for outcome, test := range map[bound.Outcome]struct {
 		verdict bound.Verdict

@@ -59,7 +59,7 @@ func (d Data) actions() (all []stretch) {
 		}
 		took, _ := time.ParseDuration(e.Fields[history.FieldElapsed]) // a mark where it ended, if nobody knows
 		at := d.minute(e.Time)
-		all = append(all, stretch{from: at - took.Minutes(), to: at, ink: returnInk, height: fullHeight, words: e.Subject, beside: true})
+		all = append(all, stretch{from: at - took.Minutes(), to: at, ink: actionInk, height: fullHeight, words: e.Subject, beside: true})
 	}
 	return all
 }
