@@ -80,11 +80,15 @@ func (d Data) figures() (strip figure, figures []figure, err error) {
 	return strip, figures, nil
 }
 
-// phases tells when each began, for where there is no room in the drawing.
+// phases tells when each began, and the actions between them, for where there is
+// no room in the drawing.
 func (d Data) phases() string {
 	var all []string
 	for _, p := range d.Run.Phases {
 		all = append(all, fmt.Sprintf("%s from %s", p.Name, d.clock(p.Start)))
+	}
+	for _, a := range d.actions() {
+		all = append(all, fmt.Sprintf("%s from %s to %s", a.name, d.clock(a.from), d.clock(a.to)))
 	}
 	return strings.Join(all, ", ")
 }

@@ -117,23 +117,32 @@ func TestLimitsAreWhatTheBoundsAllow(t *testing.T) {
 	}
 	settle := b(scenario.Settle)
 	settle.Within.Duration = 30 * time.Second
+	reached := b(scenario.Reached, "steady")
+	reached.Min.Set(100)
+	few := b(scenario.Growth)
+	few.Subject = history.InstanceManagerSubject
 	for name, test := range map[string]struct {
 		bound scenario.Bound
 		want  []limit
+		words string
 	}{
-		"ceiling, all phases": {b(scenario.Ceiling), []limit{{point{0, 6}, point{minute(120), 6}, "limit"}}},
+		"ceiling, all phases": {b(scenario.Ceiling), []limit{{point{0, 6}, point{minute(120), 6}, "b"}}, "at most 6"},
 		"ceiling, apart": {b(scenario.Ceiling, "baseline", "steady"), []limit{
-			{point{0, 6}, point{minute(30), 6}, "limit"}, {point{minute(60), 6}, point{minute(120), 6}, ""}}},
-		"growth, over the median of 10": {b(scenario.Growth), []limit{{point{minute(30), 16}, point{minute(120), 16}, "limit"}}},
-		"trend, from the first sample":  {b(scenario.Trend), []limit{{point{1, 60}, point{minute(115), 60 + 6*minute(55)}, "limit"}}},
-		"settle":                        {settle, []limit{{point{minute(90), 6}, point{minute(120), 6}, "limit"}}},
+			{point{0, 6}, point{minute(30), 6}, ""}, {point{minute(60), 6}, point{minute(120), 6}, "b"}}, "at most 6"},
+		"reached":                       {reached, []limit{{point{minute(60), 100}, point{minute(120), 100}, "b"}}, "at least 100 at some time"},
+		"growth, over the median of 10": {b(scenario.Growth), []limit{{point{minute(30), 16}, point{minute(120), 16}, "b"}}, "drawn for each node"},
+		"growth, none of its phases":    {b(scenario.Growth, "recovery"), nil, "not drawn: none of its phases began"},
+		"growth, no baseline":           {few, nil, "not drawn: the baseline of no node has enough samples"},
+		"trend, from the first sample":  {b(scenario.Trend), []limit{{point{1, 60}, point{minute(115), 60 + 6*minute(55)}, "b"}}, "drawn from where each line enters"},
+		"trend, too few samples":        {b(scenario.Trend, "baseline"), nil, "not drawn: no line has enough samples"},
+		"settle":                        {settle, []limit{{point{minute(90), 6}, point{minute(120), 6}, "b"}}, "at most 6 from 30s after the last restore on"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			d := data(run)
 			d.Scenario.Bounds = []scenario.Bound{test.bound}
 			d.Judgement.Results = []bound.Result{{Bound: "b", Verdict: bound.Fail}}
-			limits, named := d.limits(history.Goroutines, []string{history.ManagerSubject})
+			limits, named := d.limits(history.Goroutines, []string{test.bound.Subject})
 			g.Expect(limits).To(HaveLen(len(test.want)))
 			for i, l := range limits {
 				g.Expect(l.label).To(Equal(test.want[i].label))
@@ -143,7 +152,8 @@ func TestLimitsAreWhatTheBoundsAllow(t *testing.T) {
 			}
 			g.Expect(named).To(HaveLen(1))
 			g.Expect(named[0].Told).To(Equal("fail"))
-			_, elsewhere := d.limits(history.Goroutines, []string{history.InstanceManagerSubject})
+			g.Expect(named[0].Text).To(ContainSubstring(test.words))
+			_, elsewhere := d.limits(history.Goroutines, []string{"another"})
 			g.Expect(elsewhere).To(BeEmpty(), "it says nothing of others")
 		})
 	}
@@ -162,12 +172,14 @@ func TestIcicleIsAsWideAsWhatGrew(t *testing.T) {
 	}}
 	d := data(history.Run{})
 	grown := func(net int64) Growth {
-		return Growth{Growth: profile.Growth{Kind: profile.Heap, After: net, Tree: tree, Paths: []profile.Path{{Functions: []string{"a/b.run"}, Growth: 600, Share: 0.6}}}}
+		return Growth{Growth: profile.Growth{Kind: profile.Heap, After: net, Gross: 1000, Tree: tree, Paths: []profile.Path{{Functions: []string{"a/b.run"}, Growth: 600, Share: 0.6}}}}
 	}
 	d.Growths = []Growth{grown(500), grown(1000), grown(-5)}
 	all := d.icicles()
 	g.Expect(all).To(HaveLen(2), "what shrank is not shown")
 	g.Expect(all[0].Frames).To(BeEmpty(), "only the largest is drawn")
+	g.Expect(all[0].Gross).To(Equal("1000"), "what its shares are of")
+	g.Expect(all[1].Gross).To(BeEmpty(), "the same as its title says")
 	boxes := map[string]frameBox{}
 	for _, f := range all[1].Frames {
 		boxes[f.Full] = f
