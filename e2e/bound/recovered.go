@@ -44,8 +44,8 @@ func (c check) recovered() Result {
 		res.Reason = fmt.Sprintf("%s after power began to return, limit %s", strings.Join(late, ", "), c.bound.Within)
 		return res
 	case len(missing) == 0:
-		last := history.RecoverySteps[len(history.RecoverySteps)-1]
-		res.Reason = fmt.Sprintf("every step up to %s within %s of the restore, limit %s", last, rounded(res.At.Sub(loss.Began)), c.bound.Within)
+		res.Reason = fmt.Sprintf("every step up to %s within %s of the restore, limit %s",
+			history.RecoverySteps[len(history.RecoverySteps)-1], rounded(res.At.Sub(loss.Began)), c.bound.Within)
 		return res
 	case loss.Missed.Kind != "":
 		end = loss.Missed.Time

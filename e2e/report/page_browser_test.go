@@ -21,6 +21,8 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	. "github.com/onsi/gomega"
+
+	"blackout/e2e/scenario"
 )
 
 const (
@@ -42,13 +44,15 @@ type seen struct {
 	Inner, Scroll int // widths
 	Verdict       struct {
 		Text        string
+		Edge        string // the role of its colour
 		Top, Bottom float64
 	}
 	InnerHeight float64
 	Charts      []struct {
 		Title                    string
 		Width, Height            float64
-		AxisLeft, AxisRight, Ink float64 // Ink is how many lines of a series are drawn
+		AxisLeft, AxisRight, Ink float64  // Ink is how many lines of a series are drawn
+		Cut                      []string // texts that reach over the drawing's edge
 	}
 	Outage   struct{ X, Y, Width, Height float64 } // of the first chart's shading, in the page
 	Worst    float64                               // contrast
@@ -117,10 +121,12 @@ func TestPageInABrowser(t *testing.T) {
 	root := openBrowser(t)
 	kept := os.Getenv(screenshotsEnv)
 	for _, run := range []struct {
-		name, dir, verdict string
+		name, dir, verdict, edge string
 	}{
-		{"red", saved, "REPRODUCED"},
-		{"green", greenRun(t), "AS EXPECTED"},
+		{"red", saved, "REPRODUCED", "pass"},
+		{"green", greenRun(t), "AS EXPECTED", "pass"},
+		{"held", greenRun(t, scenario.Expectation{Versions: []string{"v1.8.1"}, Violations: []string{"connections-trend"}}), "NOT REPRODUCED", "fail"},
+		{"torn", tornRun(t), "INCONCLUSIVE", "inconclusive"},
 	} {
 		v, err := Judge(run.dir)
 		if err != nil {
@@ -169,6 +175,7 @@ func TestPageInABrowser(t *testing.T) {
 					g.Expect(s.Inner).To(BeEquivalentTo(size.width))
 					g.Expect(s.Scroll).To(BeNumerically("<=", s.Inner), "nothing reaches over the side")
 					g.Expect(s.Verdict.Text).To(Equal(run.verdict))
+					g.Expect(s.Verdict.Edge).To(Equal(run.edge), "the colour goes with the exit code")
 					g.Expect(s.Verdict.Top).To(BeNumerically(">=", 0))
 					g.Expect(s.Verdict.Bottom).To(BeNumerically("<=", s.InnerHeight), "the verdict is on the first screen")
 					g.Expect(s.Headings).To(Equal([]string{"Bounds", "Timeline", "Recovery", "Violations", "What grew", "Outages, as carried out", "Environment", "Repeat it"}))
@@ -180,6 +187,7 @@ func TestPageInABrowser(t *testing.T) {
 						g.Expect(c.AxisLeft).To(BeNumerically("~", s.Charts[0].AxisLeft, 0.6), "%s begins where the others begin", c.Title)
 						g.Expect(c.AxisRight).To(BeNumerically("~", s.Charts[0].AxisRight, 0.6), "%s ends where the others end", c.Title)
 						g.Expect(c.AxisRight-c.AxisLeft).To(BeNumerically(">", 0.7*c.Width), c.Title)
+						g.Expect(c.Cut).To(BeEmpty(), c.Title)
 						g.Expect(c.Ink).To(BeNumerically(">", 0), "%s shows something", c.Title)
 					}
 					g.Expect(s.Worst).To(BeNumerically(">=", readableContrast), s.WorstOf)

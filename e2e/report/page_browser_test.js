@@ -51,15 +51,21 @@
     const box = svg.getBoundingClientRect();
     const axis = inked(svg, 'axis').map(p => p.getBoundingClientRect()).sort((a, b) => b.width - a.width)[0];
     const lines = ['s1', 's2', 's3', 's4', 's5', 's6', 'phase'].reduce((n, ink) => n + inked(svg, ink).length, 0);
-    return { Title: svg.getAttribute('aria-label'), Width: box.width, Height: box.height, AxisLeft: axis.left, AxisRight: axis.right, Ink: lines };
+    const most = 1; // pixel, of the air around letters
+    const cut = [...svg.querySelectorAll('text')].filter(t => {
+      const b = t.getBoundingClientRect();
+      return b.left < box.left - most || b.right > box.right + most || b.top < box.top - most || b.bottom > box.bottom + most;
+    }).map(t => t.textContent);
+    return { Title: svg.getAttribute('aria-label'), Width: box.width, Height: box.height, AxisLeft: axis.left, AxisRight: axis.right, Ink: lines, Cut: cut };
   });
   const second = [...document.querySelectorAll('svg.chart')].filter(visible)[1];
   const shade = inked(second, 'outage')[0].getBoundingClientRect();
   const verdict = document.querySelector('#verdict');
   const at = verdict.getBoundingClientRect();
+  const edge = String(rgb(getComputedStyle(verdict.parentElement).borderLeftColor));
   return {
     Inner: innerWidth, InnerHeight: innerHeight, Scroll: document.scrollingElement.scrollWidth,
-    Verdict: { Text: verdict.textContent.trim(), Top: at.top, Bottom: at.bottom },
+    Verdict: { Text: verdict.textContent.trim(), Edge: ['pass', 'fail', 'inconclusive', 'infrastructure'].find(role => String(resolved(role)) === edge), Top: at.top, Bottom: at.bottom },
     Charts: charts, Worst: worst, WorstOf: worstOf,
     Outage: { X: shade.x + scrollX, Y: shade.y + scrollY, Width: shade.width, Height: shade.height },
     Headings: [...document.querySelectorAll('h2')].map(h => h.textContent), Scripts: document.scripts.length,

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,9 +15,10 @@ import (
 // passing is the golden history of a run in which nothing leaks.
 const passing = "../../fixtures/histories/pass/history.jsonl.gz"
 
-// greenRun is the directory of a run that passes: that history, and of the saved
-// run's scenario what the history can answer for.
-func greenRun(t *testing.T) string {
+// greenRun is the directory of a run in which every bound holds: that history, and
+// of the saved run's scenario what the history can answer for. It is to pass unless
+// something else is expected.
+func greenRun(t *testing.T, expect ...scenario.Expectation) string {
 	t.Helper()
 	run, err := history.Load(passing)
 	if err != nil {
@@ -30,7 +32,7 @@ func greenRun(t *testing.T) string {
 	s.Bounds = slices.DeleteFunc(s.Bounds, func(b scenario.Bound) bool {
 		return b.Series != "" && len(run.Tracks(b.Series, b.Subject)) == 0
 	})
-	s.Expect = nil
+	s.Expect = expect
 	planned := func(name history.PhaseName) scenario.Duration {
 		w := run.Windows(name)[0]
 		return scenario.Duration{Duration: w.End.Sub(w.Start).Round(time.Second)}
@@ -55,5 +57,14 @@ func greenRun(t *testing.T) string {
 			t.Fatal(err)
 		}
 	}
+	return dir
+}
+
+// tornRun is the directory of the saved run, killed while it wrote its last line.
+func tornRun(t *testing.T) string {
+	t.Helper()
+	dir := copied(t)
+	text := strings.TrimSpace(unpacked(t, dir))
+	pack(t, dir, []byte(text[:len(text)-2]))
 	return dir
 }

@@ -80,7 +80,7 @@ func TestPageOfTheSavedRun(t *testing.T) {
 		g.Expect(part(t, page, "recovery")).To(ContainSubstring(m.Step))
 	}
 	g.Expect(part(t, page, "violations")).To(And(ContainSubstring("6 of the 47 samples that show it"), ContainSubstring("<strong>1034</strong>")))
-	g.Expect(part(t, page, "growth")).To(And(ContainSubstring("google.golang.org/grpc.(*addrConn).connect: "), ContainSubstring("checkMonitor"), ContainSubstring("<span>pprof</span>")))
+	g.Expect(part(t, page, "growth")).To(And(ContainSubstring("google.golang.org/grpc.(*addrConn).connect: "), ContainSubstring("checkMonitor"), ContainSubstring("<span>pprof</span>"), ContainSubstring(" that grew in all, before what shrank elsewhere")))
 	g.Expect(part(t, page, "outages")).To(And(ContainSubstring("outage 1 of 1 at 00:48:37"), ContainSubstring("worker2       ━━X")))
 	g.Expect(part(t, page, "environment")).To(And(ContainSubstring("<dt>seed</dt><dd>9978</dd>"), ContainSubstring("a4c0f2b9c2b6114b"),
 		ContainSubstring("<dt>data plane</dt><dd>longhorn-instance-manager v1.6.0-rc2, longhorn-engine v1.6.0-rc2</dd>"), ContainSubstring("lostShare: 0.9")))

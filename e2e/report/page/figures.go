@@ -17,8 +17,6 @@ type figure struct {
 	Wide, Narrow template.HTML
 	// Bars: it is the strip, whose legend is of bars.
 	Bars bool
-	// Actions: some are drawn in it.
-	Actions bool
 	// Empty says why nothing is drawn.
 	Empty string
 }
@@ -52,7 +50,7 @@ var subjects = []subject{
 
 // figures draws the strip and all charts on one axis of time.
 func (d Data) figures() (strip figure, figures []figure, err error) {
-	strip = figure{Title: "Phases and power", About: d.phases(), Bars: true, Actions: len(d.actions()) > 0}
+	strip = figure{Title: "Phases and power", About: d.phases(), Bars: true}
 	charts := []chart{{title: strip.Title, rows: d.rows()}}
 	for _, s := range d.subjects() {
 		f := figure{Title: s.title, About: s.about}
@@ -82,11 +80,15 @@ func (d Data) figures() (strip figure, figures []figure, err error) {
 	return strip, figures, nil
 }
 
-// phases tells when each began, for where there is no room in the drawing.
+// phases tells when each began, and the actions between them, for where there is
+// no room in the drawing.
 func (d Data) phases() string {
 	var all []string
 	for _, p := range d.Run.Phases {
 		all = append(all, fmt.Sprintf("%s from %s", p.Name, d.clock(p.Start)))
+	}
+	for _, a := range d.actions() {
+		all = append(all, fmt.Sprintf("%s from %s to %s", a.name, d.clock(a.from), d.clock(a.to)))
 	}
 	return strings.Join(all, ", ")
 }

@@ -15,7 +15,8 @@ type icicle struct {
 	Paths                 []grownPath
 	Frames                []frameBox
 	Height                int
-	Hidden                int // rows that are deeper
+	Gross                 string // what the shares are of, if that is not the title's
+	Hidden                int    // rows that are deeper
 }
 
 type grownPath struct{ Grew, Share, Functions string }
@@ -54,9 +55,13 @@ func (d Data) icicles() (all []icicle) {
 		if g.Net() <= 0 {
 			continue
 		}
+		net := d.Amount(float64(g.Net()), g.Unit)
 		drawing := icicle{
-			Title: fmt.Sprintf("%s of %s: %s more in %s", g.Kind, g.Incarnation.Pod, d.Amount(float64(g.Net()), g.Unit), short(g.Elapsed)),
+			Title: fmt.Sprintf("%s of %s: %s more in %s", g.Kind, g.Incarnation.Pod, net, short(g.Elapsed)),
 			Whose: arrows(strings.TrimPrefix(g.Whose, ": ")), Meanings: g.Meanings, Command: g.Command,
+		}
+		if gross := d.Amount(float64(g.Gross), g.Unit); gross != net {
+			drawing.Gross = gross
 		}
 		if largest[g.Kind] == i {
 			for _, p := range g.Paths[:min(shownPaths, len(g.Paths))] {

@@ -22,7 +22,6 @@ const (
 	powerInk
 	returnInk
 	boundaryInk
-	actionInk
 	firstSeries
 )
 
@@ -30,7 +29,7 @@ const (
 // readers tell apart, made darker or lighter to stand out.
 const seriesInks = 6
 
-var inkNames = []string{"axis", "ink", "grid", "outage", "limit", "phase", "phase-other", "power", "return", "boundary", "action", "s1", "s2", "s3", "s4", "s5", "s6"}
+var inkNames = []string{"axis", "ink", "grid", "outage", "limit", "phase", "phase-other", "power", "return", "boundary", "s1", "s2", "s3", "s4", "s5", "s6"}
 
 const marker1, marker2 = 0x01, 0xfe // no colour of anything else
 

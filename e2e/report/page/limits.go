@@ -13,7 +13,7 @@ import (
 // limit is what a bound allows over a stretch of the run.
 type limit struct {
 	from, to point
-	label    string // of the highest of a bound's
+	label    string // the bound's name, at one of its lines
 }
 
 // chartBound is a bound named at the chart that it is drawn in.
@@ -32,10 +32,13 @@ func (d Data) limits(series string, subjects []string) (limits []limit, named []
 		drawn, words := d.limit(b)
 		drawn = slices.DeleteFunc(drawn, func(l limit) bool { return l.to.X <= l.from.X })
 		if len(drawn) > 0 {
-			highest := slices.IndexFunc(drawn, func(l limit) bool {
-				return l.to.Y == slices.MaxFunc(drawn, func(a, b limit) int { return cmp.Compare(a.to.Y, b.to.Y) }).to.Y
-			})
-			drawn[highest].label = b.Name
+			longest := &drawn[0] // of the highest
+			for i, l := range drawn {
+				if cmp.Or(cmp.Compare(l.to.Y, longest.to.Y), cmp.Compare(l.to.X-l.from.X, longest.to.X-longest.from.X)) > 0 {
+					longest = &drawn[i]
+				}
+			}
+			longest.label = b.Name
 			limits = append(limits, drawn...)
 		}
 		if words != "" {
@@ -63,20 +66,23 @@ func (d Data) limit(b scenario.Bound) ([]limit, string) {
 	switch b.Kind {
 	case scenario.Ceiling:
 		return d.levels(most, d.windows(b, history.PhaseNames...)), "at most " + told
-	case scenario.Growth:
-		var all []limit
-		after := d.windows(b, history.Backlog, history.Outage, history.Recovery, history.Steady)
-		medians := d.baselines(b)
-		for _, median := range medians {
-			all = append(all, d.levels(median+most, after)...)
-		}
-		if len(medians) == 0 {
-			return nil, "at most " + told + " over the baseline's median, which has too few samples to be drawn"
-		}
-		return all, "at most " + told + " over the baseline's median, drawn for each node"
 	case scenario.Reached:
 		least := b.Min.AsApproximateFloat64()
 		return d.levels(least, d.windows(b, history.PhaseNames...)), "at least " + d.Amount(least, history.Series[b.Series]) + " at some time"
+	case scenario.Growth:
+		var all []limit
+		how, medians := "drawn for each node", d.baselines(b)
+		after := d.windows(b, history.Backlog, history.Outage, history.Recovery, history.Steady)
+		switch {
+		case len(medians) == 0:
+			how = "not drawn: the baseline of no node has enough samples"
+		case len(after) == 0:
+			how = "not drawn: none of its phases began"
+		}
+		for _, median := range medians {
+			all = append(all, d.levels(median+most, after)...)
+		}
+		return all, "at most " + told + " over the baseline's median, " + how
 	case scenario.Trend:
 		var all []limit
 		for _, t := range d.Run.Tracks(b.Series, b.Subject, phaseNames(b, history.Steady)...) {
@@ -87,7 +93,11 @@ func (d Data) limit(b scenario.Bound) ([]limit, string) {
 			begin := t.Samples[0].Value
 			all = append(all, limit{from: point{first, begin}, to: point{last, begin + most*(last-first)}})
 		}
-		return all, fmt.Sprintf("no steeper than %s/min, drawn from where each line enters the judged phase", told)
+		how := "drawn from where each line enters the judged phase"
+		if len(all) == 0 {
+			how = "not drawn: no line has enough samples in the judged phase"
+		}
+		return all, fmt.Sprintf("no steeper than %s/min, %s", told, how)
 	case scenario.Drain, scenario.Settle:
 		words := fmt.Sprintf("at most %s from %s after the last restore on", told, b.Within)
 		restored, ok := d.Run.LastRestore()

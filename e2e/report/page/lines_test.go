@@ -7,7 +7,6 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
-	"gonum.org/v1/plot/vg"
 
 	"blackout/e2e/bound"
 	"blackout/e2e/history"
@@ -116,28 +115,34 @@ func TestLimitsAreWhatTheBoundsAllow(t *testing.T) {
 		bound.Max.Set(6)
 		return bound
 	}
-	reached := b(scenario.Reached, "steady")
-	reached.Min.Set(3)
 	settle := b(scenario.Settle)
 	settle.Within.Duration = 30 * time.Second
+	reached := b(scenario.Reached, "steady")
+	reached.Min.Set(100)
+	few := b(scenario.Growth)
+	few.Subject = history.InstanceManagerSubject
 	for name, test := range map[string]struct {
 		bound scenario.Bound
 		want  []limit
+		words string
 	}{
-		"ceiling, all phases": {b(scenario.Ceiling), []limit{{point{0, 6}, point{minute(120), 6}, "b"}}},
+		"ceiling, all phases": {b(scenario.Ceiling), []limit{{point{0, 6}, point{minute(120), 6}, "b"}}, "at most 6"},
 		"ceiling, apart": {b(scenario.Ceiling, "baseline", "steady"), []limit{
-			{point{0, 6}, point{minute(30), 6}, "b"}, {point{minute(60), 6}, point{minute(120), 6}, ""}}},
-		"growth, over the median of 10": {b(scenario.Growth), []limit{{point{minute(30), 16}, point{minute(120), 16}, "b"}}},
-		"trend, from the first sample":  {b(scenario.Trend), []limit{{point{1, 60}, point{minute(115), 60 + 6*minute(55)}, "b"}}},
-		"reached":                       {reached, []limit{{point{minute(60), 3}, point{minute(120), 3}, "b"}}},
-		"settle":                        {settle, []limit{{point{minute(90), 6}, point{minute(120), 6}, "b"}}},
+			{point{0, 6}, point{minute(30), 6}, ""}, {point{minute(60), 6}, point{minute(120), 6}, "b"}}, "at most 6"},
+		"reached":                       {reached, []limit{{point{minute(60), 100}, point{minute(120), 100}, "b"}}, "at least 100 at some time"},
+		"growth, over the median of 10": {b(scenario.Growth), []limit{{point{minute(30), 16}, point{minute(120), 16}, "b"}}, "drawn for each node"},
+		"growth, none of its phases":    {b(scenario.Growth, "recovery"), nil, "not drawn: none of its phases began"},
+		"growth, no baseline":           {few, nil, "not drawn: the baseline of no node has enough samples"},
+		"trend, from the first sample":  {b(scenario.Trend), []limit{{point{1, 60}, point{minute(115), 60 + 6*minute(55)}, "b"}}, "drawn from where each line enters"},
+		"trend, too few samples":        {b(scenario.Trend, "baseline"), nil, "not drawn: no line has enough samples"},
+		"settle":                        {settle, []limit{{point{minute(90), 6}, point{minute(120), 6}, "b"}}, "at most 6 from 30s after the last restore on"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			d := data(run)
 			d.Scenario.Bounds = []scenario.Bound{test.bound}
 			d.Judgement.Results = []bound.Result{{Bound: "b", Verdict: bound.Fail}}
-			limits, named := d.limits(history.Goroutines, []string{history.ManagerSubject})
+			limits, named := d.limits(history.Goroutines, []string{test.bound.Subject})
 			g.Expect(limits).To(HaveLen(len(test.want)))
 			for i, l := range limits {
 				g.Expect(l.label).To(Equal(test.want[i].label))
@@ -147,66 +152,10 @@ func TestLimitsAreWhatTheBoundsAllow(t *testing.T) {
 			}
 			g.Expect(named).To(HaveLen(1))
 			g.Expect(named[0].Told).To(Equal("fail"))
-			_, elsewhere := d.limits(history.Goroutines, []string{history.InstanceManagerSubject})
+			g.Expect(named[0].Text).To(ContainSubstring(test.words))
+			_, elsewhere := d.limits(history.Goroutines, []string{"another"})
 			g.Expect(elsewhere).To(BeEmpty(), "it says nothing of others")
 		})
-	}
-}
-
-func TestBaselineTooShortForALineIsSaid(t *testing.T) {
-	g := NewWithT(t)
-	d := data(history.Run{Phases: []history.Phase{{Name: history.Baseline, Start: at(0), End: at(30)}, {Name: history.Steady, Start: at(30), End: at(60)}}, Samples: every(manager, 0, 5, 40)})
-	d.Scenario.Bounds = []scenario.Bound{{Name: "b", Kind: scenario.Growth, Series: history.Goroutines}}
-	limits, named := d.limits(history.Goroutines, nil)
-	g.Expect(limits).To(BeEmpty())
-	g.Expect(named).To(HaveLen(1))
-	g.Expect(named[0].Text).To(ContainSubstring("too few samples to be drawn"))
-}
-
-func TestLabelsStayBesideTheirLines(t *testing.T) {
-	const top = 100
-	label := func(y vg.Length) placed { return placed{vg.Point{X: 50, Y: y}, endLabel{text: fmt.Sprint(float64(y))}} }
-	for name, test := range map[string]struct {
-		ends []vg.Length
-		want []float64 // heights of those that are kept, from the lowest
-	}{
-		"far enough":            {[]vg.Length{10, 30}, []float64{10, 30}},
-		"on each other":         {[]vg.Length{10, 10, 11}, []float64{10, 22, 34}},
-		"at the top":            {[]vg.Length{99, 98, 50}, []float64{50, 82, 94}},
-		"no staircase":          {[]vg.Length{5, 5, 5, 5, 5, 5, 5}, []float64{5, 17, 29}},
-		"a crowd below the top": {[]vg.Length{95, 95, 95}, []float64{70, 82, 94}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			var labels []placed
-			for _, y := range test.ends {
-				labels = append(labels, label(y))
-			}
-			var got []float64
-			for _, l := range apart(labels, top) {
-				got = append(got, float64(l.Y))
-			}
-			NewWithT(t).Expect(got).To(Equal(test.want))
-		})
-	}
-	elsewhere := label(10)
-	elsewhere.X = 90
-	NewWithT(t).Expect(apart([]placed{label(10), elsewhere}, top)).To(ConsistOf(label(10), elsewhere), "lines that end at other times")
-}
-
-func TestActionsAreOnTheStrip(t *testing.T) {
-	g := NewWithT(t)
-	run := history.Run{Phases: []history.Phase{{Name: history.Baseline, Start: at(0), End: at(60)}}}
-	g.Expect(data(run).rows()).To(HaveLen(1), "none without actions")
-	run.Events = []history.Event{
-		{Time: at(120), Kind: history.ActionDone, Subject: "delete-waiting", Fields: map[string]string{history.FieldElapsed: "1m0s"}},
-		{Time: at(180), Kind: history.ActionDone, Subject: "stop-target", Fields: map[string]string{history.FieldElapsed: "?"}},
-	}
-	rows := data(run).rows()
-	g.Expect(rows).To(HaveLen(2))
-	g.Expect(rows[1].name).To(Equal("actions"))
-	for i, want := range []stretch{{from: 1, to: 2, words: "delete-waiting"}, {from: 3, to: 3, words: "stop-target"}} {
-		got := rows[1].stretches[i]
-		g.Expect([]any{got.from, got.to, got.words}).To(Equal([]any{want.from, want.to, want.words}))
 	}
 }
 
@@ -223,12 +172,14 @@ func TestIcicleIsAsWideAsWhatGrew(t *testing.T) {
 	}}
 	d := data(history.Run{})
 	grown := func(net int64) Growth {
-		return Growth{Growth: profile.Growth{Kind: profile.Heap, After: net, Tree: tree, Paths: []profile.Path{{Functions: []string{"a/b.run"}, Growth: 600, Share: 0.6}}}}
+		return Growth{Growth: profile.Growth{Kind: profile.Heap, After: net, Gross: 1000, Tree: tree, Paths: []profile.Path{{Functions: []string{"a/b.run"}, Growth: 600, Share: 0.6}}}}
 	}
 	d.Growths = []Growth{grown(500), grown(1000), grown(-5)}
 	all := d.icicles()
 	g.Expect(all).To(HaveLen(2), "what shrank is not shown")
 	g.Expect(all[0].Frames).To(BeEmpty(), "only the largest is drawn")
+	g.Expect(all[0].Gross).To(Equal("1000"), "what its shares are of")
+	g.Expect(all[1].Gross).To(BeEmpty(), "the same as its title says")
 	boxes := map[string]frameBox{}
 	for _, f := range all[1].Frames {
 		boxes[f.Full] = f

@@ -8,7 +8,6 @@ import (
 
 	. "github.com/onsi/gomega"
 
-	"blackout/e2e/bound"
 	"blackout/e2e/history"
 )
 
@@ -31,28 +30,4 @@ func TestPageOfADayStaysSmall(t *testing.T) {
 	var page bytes.Buffer
 	g.Expect(Write(&page, data(run))).To(Succeed())
 	g.Expect(page.Len()).To(And(BeNumerically("<", mostBytes), BeNumerically(">", mostBytes/10)))
-}
-
-// The mark is what is seen first.
-func TestHeadlineIsOfTheOutcome(t *testing.T) {
-	for outcome, test := range map[bound.Outcome]struct {
-		verdict bound.Verdict
-		want    string
-	}{
-		bound.AsExpected:          {bound.Pass, "pass"},
-		bound.Reproduced:          {bound.Fail, "fail"},
-		bound.NotReproduced:       {bound.Pass, "fail"},
-		bound.UnexpectedViolation: {bound.Fail, "fail"},
-		bound.Undecided:           {bound.Fail, "inconclusive"},
-		bound.HarnessFailed:       {bound.Fail, "infrastructure"},
-	} {
-		t.Run(string(outcome), func(t *testing.T) {
-			g := NewWithT(t)
-			d := data(history.Run{})
-			d.Judgement = bound.Judgement{Outcome: outcome, Verdict: test.verdict}
-			var page bytes.Buffer
-			g.Expect(Write(&page, d)).To(Succeed())
-			g.Expect(page.String()).To(ContainSubstring(`<header class="card verdict ` + test.want + `">`))
-		})
-	}
 }

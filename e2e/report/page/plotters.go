@@ -45,10 +45,9 @@ type shading []span
 
 // Plot implements plot.Plotter.
 func (s shading) Plot(c draw.Canvas, p *plot.Plot) {
-	const least = 2 // also a short outage is seen
 	x, _ := p.Transforms(&c)
 	for _, o := range s {
-		from, to := x(o.from), max(x(o.to), x(o.from)+least)
+		from, to := x(o.from), max(x(o.to), x(o.from)+leastWide)
 		c.FillPolygon(outageInk.color(), []vg.Point{{X: from, Y: c.Min.Y}, {X: to, Y: c.Min.Y}, {X: to, Y: c.Max.Y}, {X: from, Y: c.Max.Y}})
 	}
 }
@@ -93,18 +92,17 @@ type limitPlot struct{ limit }
 
 // Plot implements plot.Plotter.
 func (l limitPlot) Plot(c draw.Canvas, p *plot.Plot) {
-	const width, margin = 1.6, 2
+	const width, margin, beforeEndLabels = 1.6, 2, 10
 	x, y := p.Transforms(&c)
 	c.StrokeLines(draw.LineStyle{Color: limitInk.color(), Width: width, Dashes: []vg.Length{6, 4}},
 		[]vg.Point{{X: x(l.from.X), Y: y(l.from.Y)}, {X: x(l.to.X), Y: y(l.to.Y)}})
 	text := textStyle(limitInk)
 	text.XAlign, text.YAlign = draw.XRight, draw.YBottom
-	at := vg.Point{X: x(l.to.X) - margin, Y: y(l.to.Y) + margin}
-	if text.Width(l.label) > x(l.to.X)-x(l.from.X) { // before a short one
-		text.YAlign = draw.YCenter
-		at = vg.Point{X: x(l.from.X) - margin, Y: y(l.from.Y)}
+	end, long := x(l.to.X)-beforeEndLabels, text.Width(l.label)
+	if long > end-x(l.from.X) { // before a short one, but not before the plot
+		end = max(x(l.from.X), c.Min.X+long)
 	}
-	c.FillText(text, at, l.label)
+	c.FillText(text, vg.Point{X: end, Y: y(l.to.Y) + margin}, l.label)
 }
 
 type endLabel struct {
@@ -121,44 +119,45 @@ func (all endLabels) Plot(c draw.Canvas, p *plot.Plot) {
 	x, y := p.Transforms(&c)
 	var labels []placed
 	for _, l := range all {
-		labels = append(labels, placed{vg.Point{X: x(l.at.X) + margin, Y: y(l.at.Y)}, l})
+		end := vg.Point{X: x(l.at.X) + margin, Y: y(l.at.Y)}
+		labels = append(labels, placed{end, end.Y, l})
 	}
-	for _, l := range apart(labels, c.Max.Y) {
+	for _, l := range apart(labels, c.Max.Y-textSize/2) {
 		text := textStyle(firstSeries + ink(l.style))
 		text.YAlign = draw.YCenter
 		c.FillText(text, l.Point, l.text)
 	}
 }
 
-// placed is a label and where its line ends.
+// placed is a label at its place; end is how high its line is there.
 type placed struct {
 	vg.Point
+	end vg.Length
 	endLabel
 }
 
-// apart moves labels that would lie on each other apart: up, and down again what
-// would be above top. One that would be far from its line is left out: the legend
-// names its place.
+// apart moves labels up that would lie on those below, and down again what would
+// then be above top. One that would be too far from its line for anyone to tell
+// whose it is is left out: the legend has it.
 func apart(labels []placed, top vg.Length) (kept []placed) {
-	const height, near, far = 12, 24, 25
+	const distance, near, farthest = textSize, 2 * textSize, 2 * textSize
 	beside := func(a, b placed) bool { return max(a.X-b.X, b.X-a.X) < near }
-	slices.SortStableFunc(labels, func(a, b placed) int { return cmp.Compare(a.Y, b.Y) })
+	slices.SortStableFunc(labels, func(a, b placed) int { return cmp.Compare(a.end, b.end) })
 	for _, l := range labels {
-		end := l.Y
 		for _, below := range kept {
 			if beside(l, below) {
-				l.Y = max(l.Y, below.Y+height)
+				l.Y = max(l.Y, below.Y+distance)
 			}
 		}
-		if l.Y-end < far {
+		if l.Y-l.end <= farthest {
 			kept = append(kept, l)
 		}
 	}
-	for i, l := range slices.Backward(kept) {
-		kept[i].Y = min(l.Y, top-height/2)
+	for i := range slices.Backward(kept) {
+		kept[i].Y = min(kept[i].Y, top)
 		for _, above := range kept[i+1:] {
-			if beside(l, above) {
-				kept[i].Y = min(kept[i].Y, above.Y-height)
+			if beside(kept[i], above) {
+				kept[i].Y = min(kept[i].Y, above.Y-distance)
 			}
 		}
 	}

@@ -12,10 +12,11 @@ import (
 	"blackout/e2e/history"
 )
 
-// row of the strip: the phases, the actions, or one node's power. What a stretch means shows in
-// its height too, not in its colour alone.
+// row of the strip: the phases, the actions, or one node's power. What a stretch
+// means shows in its height too, not in its colour alone.
 type row struct {
 	name      string
+	beside    bool // its words stand beside the stretches, which are too short for them
 	stretches []stretch
 }
 
@@ -24,11 +25,11 @@ type stretch struct {
 	ink      ink
 	height   float64 // share of the row's
 	words    string
-	beside   bool // the words stand beside it where they do not fit in
 }
 
 const (
 	fullHeight, returnHeight, noPower = 1.0, 0.5, 0.12
+	leastWide                         = 2 // also what is short is seen
 )
 
 func (d Data) rows() []row {
@@ -41,8 +42,12 @@ func (d Data) rows() []row {
 		phases.stretches = append(phases.stretches, s)
 	}
 	rows := []row{phases}
-	if acted := d.actions(); len(acted) > 0 {
-		rows = append(rows, row{name: "actions", stretches: acted})
+	if actions := d.actions(); len(actions) > 0 {
+		r := row{name: "actions", beside: true}
+		for _, a := range actions {
+			r.stretches = append(r.stretches, stretch{from: d.minute(a.from), to: d.minute(a.to), ink: axisInk, height: fullHeight, words: a.name})
+		}
+		rows = append(rows, r)
 	}
 	for _, node := range d.nodes() {
 		rows = append(rows, row{name: d.shortNode(node), stretches: d.power(node)})
@@ -50,16 +55,19 @@ func (d Data) rows() []row {
 	return rows
 }
 
-// actions of the scenario, from their beginning to their end. Most are over at once:
-// the word follows then.
-func (d Data) actions() (all []stretch) {
+// action of the scenario, from when it began until it was done.
+type action struct {
+	name     string
+	from, to time.Time
+}
+
+func (d Data) actions() (all []action) {
 	for _, e := range d.Run.Events {
 		if e.Kind != history.ActionDone {
 			continue
 		}
-		took, _ := time.ParseDuration(e.Fields[history.FieldElapsed]) // a mark where it ended, if nobody knows
-		at := d.minute(e.Time)
-		all = append(all, stretch{from: at - took.Minutes(), to: at, ink: actionInk, height: fullHeight, words: e.Subject, beside: true})
+		took, _ := time.ParseDuration(e.Fields[history.FieldElapsed]) // not known: it is a moment
+		all = append(all, action{e.Subject, e.Time.Add(-took), e.Time})
 	}
 	return all
 }
@@ -114,11 +122,10 @@ type rowsPlot struct {
 }
 
 const (
-	rowHeight    = 30 // of a node: its name and its bar
-	nameHeight   = 15
-	phaseRow     = 24
-	rowGap       = 3
-	leastStretch = 3 // of what is over at once
+	rowHeight  = 30 // of a node: its name and its bar
+	nameHeight = 15
+	phaseRow   = 24
+	rowGap     = 3
 )
 
 func stripHeight(rows []row) vg.Length {
@@ -138,28 +145,42 @@ func (r rowsPlot) Plot(c draw.Canvas, p *plot.Plot) {
 			c.FillText(r.text, vg.Point{X: c.Min.X + 2, Y: top - nameHeight + 2}, row.name)
 			top -= nameHeight
 		}
+		var said []extent
 		for _, s := range row.stretches {
-			from, to := max(x(s.from), c.Min.X), min(x(s.to), c.Max.X)
-			if s.beside {
-				to = max(to, from+leastStretch)
-			}
+			from, to := max(x(s.from), c.Min.X), min(max(x(s.to), x(s.from)+leastWide), c.Max.X)
 			height := bar * vg.Length(s.height)
 			c.FillPolygon(s.ink.color(), []vg.Point{{X: from, Y: top - bar}, {X: to, Y: top - bar}, {X: to, Y: top - bar + height}, {X: from, Y: top - bar + height}})
-			const margin = 8
-			r.text.YAlign = draw.YCenter
-			width := r.text.Width(s.words) + margin
-			switch at := (vg.Point{X: from + margin/2, Y: top - bar/2}); {
-			case s.words == "":
-			case width < to-from:
-				c.FillText(r.text, at, s.words)
-			case s.beside && to+width < c.Max.X:
-				at.X = to + margin/2
-				c.FillText(r.text, at, s.words)
-			case s.beside:
-				at.X = from - width
-				c.FillText(r.text, at, s.words)
+			room := extent{from, to}
+			if row.beside {
+				room = extent{c.Min.X, c.Max.X}
+			}
+			if words, ok := wordsAt(extent{from, to}, room, r.text.Width(s.words), said); ok && s.words != "" {
+				said = append(said, words)
+				r.text.YAlign = draw.YCenter
+				c.FillText(r.text, vg.Point{X: words.from, Y: top - bar/2}, s.words)
 			}
 		}
 		top -= bar + rowGap
 	}
+}
+
+// extent is a stretch as it is drawn.
+type extent struct{ from, to vg.Length }
+
+// wordsAt is where a stretch's words go within room: from its beginning, behind it
+// or before it, and on no others.
+func wordsAt(s, room extent, width vg.Length, said []extent) (extent, bool) {
+	const margin = 4
+	places := []vg.Length{s.to + margin, s.from - margin - width}
+	if s == room {
+		places = []vg.Length{s.from + margin}
+	}
+	for _, at := range places {
+		words := extent{at, at + width}
+		clash := slices.ContainsFunc(said, func(o extent) bool { return words.from < o.to+margin && o.from < words.to+margin })
+		if !clash && words.from-margin >= room.from && words.to+margin <= room.to {
+			return words, true
+		}
+	}
+	return extent{}, false
 }

@@ -17,7 +17,7 @@ import (
 type view struct {
 	Data
 	Style   template.CSS
-	Mark    string // the verdict's shape and colour: pass, fail, inconclusive or infrastructure
+	Mark    string // the outcome's shape and colour: pass, reproduced, fail, inconclusive or infrastructure
 	Title   string
 	Bounds  []boundRow
 	Strip   figure
@@ -64,7 +64,7 @@ const (
 
 func (d Data) view() (view, error) {
 	v := view{
-		Data: d, Mark: d.headline(), Bounds: d.bounds(), Proofs: d.proofs(), Split: split(d.Steps), Icicles: d.icicles(),
+		Data: d, Mark: mark(d.Judgement.Outcome), Bounds: d.bounds(), Proofs: d.proofs(), Split: split(d.Steps), Icicles: d.icicles(),
 		Title: fmt.Sprintf("%s on Longhorn %s", d.Run.Header.Scenario, d.Run.Header.Longhorn),
 		Facts: d.facts(),
 	}
@@ -83,12 +83,15 @@ func (d Data) view() (view, error) {
 	return v, err
 }
 
-// headline is the mark of the outcome, not of the verdict: a bug that should have
-// shown and did not is no success, and what a torn history proves is no failure.
-func (d Data) headline() string {
-	switch d.Judgement.Outcome {
+// mark goes with the exit code, as the outcome does and the verdict does not: a
+// known violation that was reproduced is no alarm, one that was not is. The former
+// has a mark of its own, for neither does it say that all is well with Longhorn.
+func mark(o bound.Outcome) string {
+	switch o {
 	case bound.AsExpected:
 		return string(bound.Pass)
+	case bound.Reproduced:
+		return string(bound.Reproduced)
 	case bound.Undecided:
 		return string(bound.Inconclusive)
 	case bound.HarnessFailed:
@@ -213,13 +216,22 @@ func (d Data) facts() []Fact {
 			Fact{"cluster", plural(s.Cluster.ControlPlanes, "control plane") + ", " + plural(s.Cluster.Workers, "worker")},
 			Fact{"volumes", fmt.Sprintf("%d of %s, %s each", s.Volumes.Count, s.Volumes.Size.String(), plural(s.Volumes.Replicas, "replica"))},
 			Fact{"backlog", fmt.Sprintf("%d backups, %.0f %% of them of lost snapshots (%s)", s.Backlog.Count, percent*s.Backlog.LostShare, s.Backlog.Lost)},
-			Fact{"outage", fmt.Sprintf("%s, %s for %s, power returns %s, unsynced writes: %s", plural(s.Outage.Repeats, "time"), s.Outage.Nodes, s.Outage.Duration, s.Outage.Order, s.Outage.UnsyncedWrites)},
+			Fact{"outage", outage(s.Outage)},
 		)
 	}
 	if d.Run.Header.Parts != "" && len(d.Lab.Components) == 0 {
 		facts = append(facts, Fact{"what ran", d.Run.Header.Parts})
 	}
 	return append(facts, d.Lab.Facts...)
+}
+
+// outage is what was planned, in words.
+func outage(o scenario.Outage) string {
+	times := ""
+	if o.Repeats > 1 {
+		times = fmt.Sprintf(", %d times", o.Repeats)
+	}
+	return fmt.Sprintf("%s for %s%s, power returns %s, unsynced writes: %s", o.Nodes, o.Duration, times, o.Order, o.UnsyncedWrites)
 }
 
 const percent = 100
@@ -271,11 +283,12 @@ func split(steps []Step) (parts []splitPart) {
 	return parts
 }
 
-// within are the bounds on the recovery as a whole, which no chart shows.
+// within are the bounds on the recovery as a whole, which no chart shows. The
+// backlog, which the table lists last, is no step of theirs.
 func (d Data) within() (named []chartBound) {
+	last := history.RecoverySteps[len(history.RecoverySteps)-1]
 	for _, b := range d.Scenario.Bounds {
 		if b.Kind == scenario.Recovered {
-			last := history.RecoverySteps[len(history.RecoverySteps)-1]
 			named = append(named, d.named(b, fmt.Sprintf("every step up to %s within %s", last, b.Within)))
 		}
 	}
