@@ -24,18 +24,17 @@ type Lab struct {
 	} `json:"origins"`
 }
 
-// repeat is the command that repeats the run in dir, from within dir. It is as much
-// of it as was recorded.
-func repeat(version, dir string) string {
-	lab, err := ReadLab(dir)
-	if err != nil {
-		lab = Lab{} // the page tells that what ran is not known
-	}
+// repeat is the command that repeats the run, from within its directory. It is as
+// much of it as was recorded.
+func (l Lab) repeat(version string) string {
 	command := fmt.Sprintf("blackout run --longhorn %s --scenario %s", version, ScenarioFile)
-	existing := lab.Spec.Existing
+	request, existing := l.Spec.Request, l.Spec.Existing
+	if request.Mode == defaultMode {
+		request.Mode = ""
+	}
 	for _, flag := range []struct{ name, value string }{
-		{"images", strings.TrimPrefix(lab.Spec.Request.Mode, defaultMode)},
-		{"manager-src", lab.Spec.Request.ManagerSource},
+		{"images", request.Mode},
+		{"manager-src", request.ManagerSource},
 		{"context", existing.Context},
 		{"kubeconfig", existing.Kubeconfig},
 		{"cluster-uid", existing.SystemUID},
@@ -63,15 +62,16 @@ func shellWord(text string) string {
 }
 
 // ReadLab reads it from a run's directory; runs of before it was kept have none,
-// which is os.ErrNotExist.
-func ReadLab(dir string) (lab Lab, err error) {
+// which is os.ErrNotExist. With an error the Lab is the zero one.
+func ReadLab(dir string) (Lab, error) {
 	path := filepath.Join(dir, LabFile)
 	raw, err := os.ReadFile(path)
 	if err != nil {
-		return lab, fmt.Errorf("read what ran: %w", err)
+		return Lab{}, fmt.Errorf("read what ran: %w", err)
 	}
+	var lab Lab
 	if err := json.Unmarshal(raw, &lab); err != nil {
-		return lab, fmt.Errorf("read what ran: %s: %w", path, err)
+		return Lab{}, fmt.Errorf("read what ran: %s: %w", path, err)
 	}
 	return lab, nil
 }

@@ -25,7 +25,8 @@ func TestRepeatNamesAllThatTheRunWasGiven(t *testing.T) {
 			if test.record != "" {
 				g.Expect(os.WriteFile(filepath.Join(dir, LabFile), []byte(test.record), 0o600)).To(Succeed())
 			}
-			g.Expect(repeat("v1.7.2", dir)).To(Equal(test.want))
+			lab, _ := ReadLab(dir)
+			g.Expect(lab.repeat("v1.7.2")).To(Equal(test.want))
 		})
 	}
 }

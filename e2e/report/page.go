@@ -29,7 +29,7 @@ func (v Verdict) WritePage(dir, path string) error {
 // broke early has little there: what is missing is said.
 func (v Verdict) page(dir string) page.Data {
 	d := page.Data{
-		Judgement: v.Judgement, ExitCode: v.ExitCode, Command: repeat(v.Run.Longhorn, dir), Notes: slices.Clone(v.Notes), Amount: amount,
+		Judgement: v.Judgement, ExitCode: v.ExitCode, Notes: slices.Clone(v.Notes), Amount: amount,
 	}
 	d.Run.Header = v.Run
 	read := v.read
@@ -58,32 +58,32 @@ func (v Verdict) page(dir string) page.Data {
 	if err == nil {
 		d.ScenarioText = string(text)
 	}
-	if d.Lab, err = readLab(dir); err != nil {
+	lab, err := ReadLab(dir)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		d.Notes = append(d.Notes, "what ran is not known: there is no "+LabFile)
+	case err != nil:
 		d.Notes = append(d.Notes, err.Error())
+	default:
+		d.Lab = lab.page()
 	}
+	d.Command = lab.repeat(v.Run.Longhorn)
 	return d
 }
 
-// readLab tells what ran, as a run has recorded it: only what a reader is told of.
-func readLab(dir string) (lab page.Lab, err error) {
-	record, err := ReadLab(dir)
-	if errors.Is(err, os.ErrNotExist) {
-		return lab, fmt.Errorf("what ran is not known: there is no %s", LabFile)
-	}
-	if err != nil {
-		return lab, err
-	}
+// page is what a reader is told of what ran.
+func (l Lab) page() (lab page.Lab) {
 	fact := func(name, value string) {
 		if value != "" {
 			lab.Facts = append(lab.Facts, page.Fact{Name: name, Value: value})
 		}
 	}
-	fact("cluster of somebody else, by its context", record.Spec.Existing.Context)
-	fact("images", record.Spec.Request.Mode)
-	fact("manager built from", record.Spec.Request.ManagerSource)
-	fact("node image", record.NodeImage)
+	fact("cluster of somebody else, by its context", l.Spec.Existing.Context)
+	fact("images", l.Spec.Request.Mode)
+	fact("manager built from", l.Spec.Request.ManagerSource)
+	fact("node image", l.NodeImage)
 	var plane []string
-	for _, o := range record.Origins {
+	for _, o := range l.Origins {
 		c := page.Component{Name: o.Component, Version: o.Version, Source: o.Source, ID: o.Digest}
 		if c.ID == "" {
 			c.ID = o.Key
@@ -97,7 +97,7 @@ func readLab(dir string) (lab page.Lab, err error) {
 		}
 	}
 	fact("data plane", strings.Join(plane, ", "))
-	return lab, nil
+	return lab
 }
 
 // dataPlane are the components that hold the data.

@@ -114,12 +114,12 @@ func acted(run history.Run) (notes []string) {
 		if e.Kind != history.ActionDone {
 			continue
 		}
-		at := e.Time.Sub(run.Header.Started).Round(time.Second)
-		note := fmt.Sprintf("action %s, done after %s of the run, took %s: %s", e.Subject, at, e.Fields[history.FieldElapsed], e.Fields[history.FieldEvidence])
-		if failed := e.Fields[history.FieldError]; failed != "" {
-			note = fmt.Sprintf("action %s did not do all it should, ended after %s of the run, took %s: %s; %s", e.Subject, at, e.Fields[history.FieldElapsed], e.Fields[history.FieldEvidence], failed)
+		ended, failed := ", done", e.Fields[history.FieldError]
+		if failed != "" {
+			ended, failed = " did not do all it should, ended", "; "+failed
 		}
-		notes = append(notes, note)
+		notes = append(notes, fmt.Sprintf("action %s%s after %s of the run, took %s: %s%s", e.Subject, ended,
+			e.Time.Sub(run.Header.Started).Round(time.Second), e.Fields[history.FieldElapsed], e.Fields[history.FieldEvidence], failed))
 	}
 	return notes
 }

@@ -27,8 +27,9 @@ func (v Verdict) Write(dir string) error {
 	if err != nil {
 		return fmt.Errorf("write the verdict: %w", err)
 	}
+	lab, _ := ReadLab(dir) // the page tells it if what ran is not known
 	var summary strings.Builder
-	v.markdown(&summary, repeat(v.Run.Longhorn, dir))
+	v.markdown(&summary, lab.repeat(v.Run.Longhorn))
 	for _, file := range []struct {
 		name string
 		data []byte

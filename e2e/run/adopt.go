@@ -31,6 +31,28 @@ type Foreign struct {
 	ObjectStore string
 }
 
+// fromEverywhere names files so that the command which repeats the run finds them
+// from the run's directory.
+func (t *trial) fromEverywhere() error {
+	paths := []*string{&t.Request.ManagerSource}
+	if t.Foreign != nil {
+		named := *t.Foreign
+		t.Foreign = &named
+		paths = append(paths, &named.Kubeconfig, &named.PowerFile)
+	}
+	for _, path := range paths {
+		if *path == "" {
+			continue
+		}
+		absolute, err := filepath.Abs(*path)
+		if err != nil {
+			return fmt.Errorf("find %s: %w", *path, err)
+		}
+		*path = absolute
+	}
+	return nil
+}
+
 // adopt takes the cluster as it is: Longhorn runs in it already. Only the volumes
 // are made, under the run's own name, and go with the run.
 func (t *trial) adopt(ctx context.Context) error {

@@ -107,28 +107,6 @@ func (x Experiment) Run(ctx context.Context) (v report.Verdict, dir string, err 
 	return v, t.dir, errors.Join(err, writeErr)
 }
 
-// fromEverywhere names files so that the command which repeats the run finds them
-// from the run's directory.
-func (t *trial) fromEverywhere() error {
-	paths := []*string{&t.Request.ManagerSource}
-	if t.Foreign != nil {
-		named := *t.Foreign
-		t.Foreign = &named
-		paths = append(paths, &named.Kubeconfig, &named.PowerFile)
-	}
-	for _, path := range paths {
-		if *path == "" {
-			continue
-		}
-		absolute, err := filepath.Abs(*path)
-		if err != nil {
-			return fmt.Errorf("find %s: %w", *path, err)
-		}
-		*path = absolute
-	}
-	return nil
-}
-
 // judge also judges what a failure has cut short, as far as it got.
 func (t *trial) judge(failure error) (report.Verdict, error) {
 	v, err := report.Judge(t.dir)
