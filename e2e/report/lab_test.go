@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	. "github.com/onsi/gomega"
+
+	"blackout/e2e/report/page"
 )
 
 func TestRepeatNamesAllThatTheRunWasGiven(t *testing.T) {
@@ -29,4 +31,12 @@ func TestRepeatNamesAllThatTheRunWasGiven(t *testing.T) {
 			g.Expect(lab.repeat("v1.7.2")).To(Equal(test.want))
 		})
 	}
+}
+
+func TestPageNamesTheClusterOfSomebodyElse(t *testing.T) {
+	g := NewWithT(t)
+	var lab Lab
+	lab.Spec.Existing.Context = "lab"
+	g.Expect(lab.page().Facts).To(ContainElement(page.Fact{Name: "cluster of somebody else, by its context", Value: "lab"}))
+	g.Expect(Lab{}.page().Facts).To(BeEmpty())
 }

@@ -258,6 +258,7 @@ func TestPageOfAProfileThatIsNone(t *testing.T) {
 	v, err = Judge(dir)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(v.Damaged()).To(MatchError(profile.ErrType), "one of another kind")
+	g.Expect(v.Damaged()).To(MatchError(ContainSubstring(filepath.Base(goroutines))))
 
 	g.Expect(os.Remove(goroutines)).To(Succeed())
 	v, err = Judge(dir)

@@ -15,8 +15,7 @@ import (
 // addProbes makes every probe of a run. The heap's own pace is the pprof
 // probe's to keep.
 func (t *trial) addProbes() error {
-	options := probe.DefaultPprofOptions()
-	options.HeapEvery, options.Interval = t.Scenario.Sampling.Heap.Duration, t.Scenario.Sampling.Interval.Duration
+	options := pprofOptions(t.Scenario.Sampling)
 	var err error
 	if t.pprof, err = probe.NewPprof(t.lab.Cluster, t.writer.Event, options); err != nil {
 		return err
@@ -60,6 +59,12 @@ func (t *trial) addProbes() error {
 		return err
 	}
 	return t.schedule.Add(load, loadInterval, timeout)
+}
+
+func pprofOptions(s scenario.Sampling) probe.PprofOptions {
+	options := probe.DefaultPprofOptions()
+	options.HeapEvery, options.Interval = s.Heap.Duration, s.Interval.Duration
+	return options
 }
 
 // countToTheEnd looks into the logs once more: growth is divided by what failed
